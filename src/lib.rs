@@ -1,0 +1,9 @@
+//! perdura: a time-series database and query engine for Prometheus data.
+//!
+//! Modules stand in dependency order; each uses only what stands above it
+//! (`tests/behaviour/module_order.rs` checks this).
+
+pub mod model;
+pub mod clock;
+pub mod storage;
+pub mod promql;

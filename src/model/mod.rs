@@ -1,0 +1,29 @@
+//! The data model: labels, matchers, samples, native histograms, exemplars, metadata, times and identities.
+//!
+//! Plain values without behaviour of their own; everything above speaks in them. Label sets are always sorted
+//! by name, names are unique, and no value is empty: [`LabelsBuilder`] is the one place that makes it so.
+
+mod duration;
+mod exemplar;
+mod histogram;
+mod ids;
+mod labels;
+mod matcher;
+mod metadata;
+mod number;
+mod time;
+
+pub use duration::{DurationError, format_duration, parse_duration};
+pub use exemplar::Exemplar;
+pub use histogram::{
+    CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Histogram, HistogramCounts, HistogramError, Span,
+};
+pub use ids::{Fingerprint, TenantId};
+pub use labels::{
+    BUCKET_LABEL, Label, Labels, LabelsBuilder, LabelsError, METRIC_NAME, is_legacy_label_name,
+    is_legacy_metric_name, is_valid_label_name,
+};
+pub use matcher::{MatchOp, Matcher, MatcherError, RegexMatcher};
+pub use metadata::{Metadata, MetricType};
+pub use number::{STALE_NAN_BITS, format_float, is_stale, stale_nan};
+pub use time::{TimeSpan, Timestamp, format_rfc3339_ms, parse_rfc3339_ms};

@@ -1,0 +1,5 @@
+//! PromQL: from a query's text to its result, over anything that implements [`crate::storage::Select`].
+//!
+//! Knows nothing of the storage wing. The way of a query: `parse`, `plan`, `exec`.
+
+pub mod parse;
