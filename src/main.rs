@@ -1,1 +1,3 @@
+//! perdura: flags and wiring; no logic.
+
 fn main() {}
