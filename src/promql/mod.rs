@@ -3,3 +3,8 @@
 //! Knows nothing of the storage wing. The way of a query: `parse`, `plan`, `exec`.
 
 pub mod parse;
+mod value;
+mod engine;
+
+pub use engine::{Engine, EngineOptions, QueryError, QueryOptions};
+pub use value::{MatrixSeries, QueryOutput, QueryStats, QueryValue, SampleValue, VectorSample};

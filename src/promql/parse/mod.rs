@@ -2,3 +2,6 @@
 
 pub mod ast;
 pub mod functions;
+mod options;
+
+pub use options::ParserOptions;
