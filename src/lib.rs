@@ -6,4 +6,6 @@
 pub mod model;
 pub mod clock;
 pub mod storage;
+pub mod encoding;
+pub mod segment;
 pub mod promql;

@@ -1,0 +1,11 @@
+//! Bytes, not series: checked readers and writers, varints, checksums, packed integers.
+//!
+//! Everything read here may come from a damaged disk: every length is compared with what is there before it is
+//! believed, and errors say at which byte which rule was broken. Layouts are described in `storage-format.md`,
+//! "Conventions" and "Integer columns".
+
+mod bytes;
+mod checksum;
+
+pub use bytes::{ByteReader, ByteWriter, DecodeError, unzigzag, zigzag};
+pub use checksum::{Checksum, checksum};
