@@ -7,5 +7,7 @@ pub mod model;
 pub mod clock;
 pub mod storage;
 pub mod encoding;
+pub mod fs;
 pub mod segment;
+pub mod db;
 pub mod promql;

@@ -1,0 +1,81 @@
+//! What the database tells of itself.
+
+use crate::model::Timestamp;
+
+/// A text and how many there are of what it names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamedCount {
+    /// The text.
+    pub name: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// Figures of a database since it was opened, and as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DatabaseStats {
+    /// Series that the head knows, of all tenants.
+    pub head_series: u64,
+    /// Series begun since the database was opened.
+    pub head_series_created: u64,
+    /// Series that left the head since the database was opened.
+    pub head_series_removed: u64,
+    /// Samples in the head that are not in segments yet.
+    pub head_samples: u64,
+    /// Bytes that the head's samples take.
+    pub head_bytes: u64,
+    /// Time of the head's oldest sample.
+    pub head_oldest: Option<Timestamp>,
+    /// Time of the head's newest sample.
+    pub head_newest: Option<Timestamp>,
+    /// Floats appended since the database was opened.
+    pub floats_appended: u64,
+    /// Histograms appended since the database was opened.
+    pub histograms_appended: u64,
+    /// Exemplars appended since the database was opened.
+    pub exemplars_appended: u64,
+    /// Samples refused by the acceptance since the database was opened.
+    pub samples_rejected: u64,
+    /// Live segments.
+    pub segments: u64,
+    /// Their bytes.
+    pub segment_bytes: u64,
+    /// Their samples.
+    pub segment_samples: u64,
+    /// Log files.
+    pub log_files: u64,
+    /// Their bytes.
+    pub log_bytes: u64,
+    /// Syncs of log files since the database was opened.
+    pub log_syncs: u64,
+    /// Log files abandoned after an error since the database was opened.
+    pub log_failures: u64,
+    /// Damaged places skipped when the log was replayed.
+    pub damaged_records: u64,
+    /// Segments that could not be opened and are left out.
+    pub damaged_segments: u64,
+    /// Flushes since the database was opened.
+    pub flushes: u64,
+    /// Flushes that failed since the database was opened.
+    pub flush_failures: u64,
+    /// Compactions since the database was opened.
+    pub compactions: u64,
+    /// Compactions that failed since the database was opened.
+    pub compaction_failures: u64,
+    /// Segments dropped by retention since the database was opened.
+    pub segments_expired: u64,
+    /// Time of the oldest sample of all tenants.
+    pub oldest: Option<Timestamp>,
+    /// Time of the newest sample of all tenants.
+    pub newest: Option<Timestamp>,
+    /// The head's metric names with the most series.
+    pub series_by_metric: Vec<NamedCount>,
+    /// The head's label names with the most values.
+    pub values_by_label: Vec<NamedCount>,
+    /// The head's label names whose values take the most bytes.
+    pub bytes_by_label: Vec<NamedCount>,
+    /// The head's label pairs (`name=value`) with the most series.
+    pub series_by_pair: Vec<NamedCount>,
+    /// How many label pairs the head has.
+    pub label_pairs: u64,
+}

@@ -1,0 +1,73 @@
+//! The one place that opens, maps, syncs, renames and lists files.
+//!
+//! Everything stored goes through [`Fs`], so that a test can hand in a file system that fails, tears and forgets
+//! where the product uses the real one ([`RealFs`]). What is assumed of a file system, and in which
+//! order the database calls it, is in `storage-format.md`, "What is assumed of the disk".
+
+mod map;
+mod real;
+
+use std::fmt::Debug;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use real::RealFs;
+
+/// Bytes of a whole file as they were when it was mapped; files that are mapped never change.
+pub trait Mapping: Send + Sync + Debug {
+    /// All bytes.
+    fn bytes(&self) -> &[u8];
+}
+
+/// A file that only grows.
+pub trait AppendFile: Send + Debug {
+    /// Adds all of `bytes` at the end. After an error any part of them may be there.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Answers when everything added so far is durable. After an error nothing is known of what was added since the
+    /// last success, and trying again proves nothing: the file is to be abandoned.
+    fn sync_data(&mut self) -> io::Result<()>;
+}
+
+/// Held while a directory is in use; gives it free when dropped.
+pub trait DirectoryLock: Send + Sync + Debug {}
+
+/// What the database asks of a file system.
+pub trait Fs: Send + Sync + Debug {
+    /// A new, empty file; an error where the name is taken. Its name is durable after [`Fs::sync_dir`].
+    fn create(&self, path: &Path) -> io::Result<Box<dyn AppendFile>>;
+
+    /// The whole file, copied.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// The whole file, mapped where the system can, else copied.
+    fn map(&self, path: &Path) -> io::Result<Arc<dyn Mapping>>;
+
+    /// Makes durable what an earlier process wrote to a file.
+    fn sync_file(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes durable which names a directory holds.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Gives a file another name, in one step, replacing what had it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Takes a name away; who has the file mapped keeps its bytes.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Names of the files in a directory, sorted.
+    fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+
+    /// Makes a directory and those above it.
+    fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+
+    /// Length of a file in bytes.
+    fn len(&self, path: &Path) -> io::Result<u64>;
+
+    /// Bytes that may still be written in that directory.
+    fn available_bytes(&self, path: &Path) -> io::Result<u64>;
+
+    /// Locks a directory through a file in it; `WouldBlock` where another holds the lock.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn DirectoryLock>>;
+}
