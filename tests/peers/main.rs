@@ -1,0 +1,13 @@
+//! perdura beside real peers: Prometheus, node_exporter and VictoriaMetrics as they are shipped.
+//!
+//! The environment variable `PERDURA_PEERS` names the folder with their binaries; a trial that needs one says that it
+//! is skipped and passes where the variable is not set. `PERDURA_STAND_IN` puts another binary, such as a real
+//! Prometheus, in perdura's place, which shows that a trial asks for nothing that a real one does not do.
+
+mod compare;
+mod http;
+mod kill;
+mod queries;
+mod remote_write;
+mod server;
+mod wire;
