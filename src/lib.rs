@@ -11,3 +11,4 @@ pub mod fs;
 pub mod segment;
 pub mod db;
 pub mod promql;
+pub mod ingest;
