@@ -8,6 +8,7 @@ pub mod clock;
 pub mod storage;
 pub mod encoding;
 pub mod fs;
+pub mod chunk;
 pub mod segment;
 pub mod db;
 pub mod promql;

@@ -195,6 +195,11 @@ impl ByteWriter {
         self.bytes
     }
 
+    /// What was written, for appending in place.
+    pub(super) fn as_mut_vec(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
     /// How many bytes were written.
     pub fn len(&self) -> usize {
         self.bytes.len()

@@ -6,6 +6,9 @@
 
 mod bytes;
 mod checksum;
+mod integers;
+mod packing;
 
 pub use bytes::{ByteReader, ByteWriter, DecodeError, unzigzag, zigzag};
 pub use checksum::{Checksum, checksum};
+pub use integers::{INTEGERS_MAX, decode_integers, encode_integers};
