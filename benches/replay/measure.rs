@@ -63,18 +63,14 @@ impl Contender {
         wait_until_idle(server);
     }
 
-    fn version(self, server: &Server, peers: &Path) -> String {
-        match self {
-            Self::Perdura => {
-                let answer = server.get("/api/v1/status/buildinfo", &[]).expect("perdura answers");
-                answer.json()["data"]["version"].as_str().unwrap_or("unknown").to_owned()
-            }
-            Self::VictoriaMetrics => {
-                let output = Command::new(peers.join("victoria-metrics")).arg("-version").output();
-                let text = output.map(|output| [output.stdout, output.stderr].concat()).unwrap_or_default();
-                String::from_utf8_lossy(&text).trim().to_owned()
-            }
-        }
+    fn version(self, server: &Server) -> String {
+        let (path, before) = match self {
+            Self::Perdura => ("/api/v1/status/buildinfo", r#""version":""#),
+            Self::VictoriaMetrics => ("/metrics", r#"vm_app_version{version=""#),
+        };
+        let text = server.get(path, &[]).expect("the server answers").text();
+        let after = text.split_once(before).map_or("unknown", |(_, after)| after);
+        after.split('"').next().unwrap_or_default().to_owned()
     }
 }
 
@@ -123,7 +119,7 @@ impl fmt::Display for Result {
 /// Replays `workload` into a fresh `contender` on `folder`.
 pub(crate) fn measure(contender: Contender, workload: &Workload, peers: &Path, folder: &Path) -> Result {
     let (server, flags) = contender.start(peers, folder);
-    let cpu_before = server.cpu();
+    let cpu_before = cpu(&server);
     let start = Instant::now();
     thread::scope(|scope| {
         for bodies in &workload.connections {
@@ -131,14 +127,14 @@ pub(crate) fn measure(contender: Contender, workload: &Workload, peers: &Path, f
         }
     });
     let accept = start.elapsed();
-    let cpu_accepted = server.cpu() - cpu_before;
+    let cpu_accepted = cpu(&server) - cpu_before;
     contender.settle(&server);
-    let cpu_settled = server.cpu() - cpu_before;
+    let cpu_settled = cpu(&server) - cpu_before;
     let resident_bytes_max = server.status_bytes("VmHWM:");
     let (disk_bytes, log_bytes) = disk_bytes(&folder.join("data"));
     Result {
         name: contender.name(),
-        version: contender.version(&server, peers),
+        version: contender.version(&server),
         flags,
         samples: workload.samples,
         stored: stored_samples(&server, workload),
@@ -173,9 +169,9 @@ fn wait_until_idle(server: &Server) {
     let mut quiet = 0;
     while quiet < 3 {
         assert!(start.elapsed() < SETTLE_PATIENCE, "the server is still busy after {SETTLE_PATIENCE:?}");
-        let before = server.cpu();
+        let before = cpu(server);
         thread::sleep(Duration::from_secs(1));
-        quiet = if server.cpu() - before <= Duration::from_millis(30) { quiet + 1 } else { 0 };
+        quiet = if cpu(server) - before <= Duration::from_millis(30) { quiet + 1 } else { 0 };
     }
 }
 
@@ -222,4 +218,14 @@ fn start_victoria_metrics(peers: &Path, folder: &Path) -> (Server, Vec<String>) 
         .arg(format!("-storageDataPath={}", folder.join("data").display()));
     let server = Server::start("victoria-metrics", &mut command, port, "/health", folder.join("log"));
     (server, flags.to_vec())
+}
+
+/// CPU time that the server's process has used so far, in user and kernel.
+fn cpu(server: &Server) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid())).expect("the server runs");
+    // The name in parentheses may hold spaces; what follows it does not. Fields 14 and 15 of the whole line.
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().skip(11).take(2);
+    let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
+    // The kernel counts in hundredths of a second.
+    Duration::from_millis(ticks * 10)
 }

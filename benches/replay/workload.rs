@@ -156,11 +156,12 @@ impl Workload {
             ));
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
-        let last = i64::try_from(now.as_millis()).expect("milliseconds fit") - INTERVAL_MS;
+        // VictoriaMetrics hides the newest half minute from queries.
+        let last = i64::try_from(now.as_millis()).expect("milliseconds fit") - 120_000;
         let steps = i64::try_from(options.steps).expect("steps are few");
         let first = last - steps * INTERVAL_MS;
         let mut connections: Vec<Vec<Target>> = (0..options.connections).map(|_| Vec::new()).collect();
-        let series = targets.iter().map(|target| target.series.len()).sum();
+        let series: usize = targets.iter().map(|target| target.series.len()).sum();
         for (place, target) in targets.into_iter().enumerate() {
             connections[place % options.connections].push(target);
         }

@@ -4,6 +4,10 @@
 //! is skipped and passes where the variable is not set. `PERDURA_STAND_IN` puts another binary, such as a real
 //! Prometheus, in perdura's place, which shows that a trial asks for nothing that a real one does not do.
 
+mod bad_bodies;
+mod bad_expositions;
+mod bad_input;
+mod bad_queries;
 mod compare;
 mod http;
 mod kill;

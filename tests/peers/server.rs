@@ -74,15 +74,6 @@ impl Server {
         self.child.id()
     }
 
-    /// CPU time that the process has used so far, in user and kernel.
-    pub(crate) fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("the server runs");
-        // The name in parentheses may hold spaces; what follows it does not. Fields 14 and 15 of the whole line.
-        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().skip(11).take(2);
-        let ticks: u64 = fields.filter_map(|field| field.parse::<u64>().ok()).sum();
-        Duration::from_millis(ticks * 10)
-    }
-
     /// A size from the process' status, such as `VmRSS:`.
     pub(crate) fn status_bytes(&self, field: &str) -> u64 {
         let status =
