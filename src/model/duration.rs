@@ -10,6 +10,14 @@ pub enum DurationError {
     /// Not units in falling order, each with digits before it.
     #[error("not a valid duration string: {0:?}")]
     Invalid(String),
+    /// Digits followed by something that is no unit.
+    #[error("unknown unit {unit:?} in duration {text:?}")]
+    UnknownUnit {
+        /// What stands there.
+        unit: String,
+        /// The whole text.
+        text: String,
+    },
     /// More than 292 years.
     #[error("duration out of range")]
     OutOfRange,
@@ -42,26 +50,36 @@ pub fn parse_duration(text: &str) -> Result<i64, DurationError> {
     let mut total_ms = 0_i64;
     let mut unit_next = 0;
     while !rest.is_empty() {
-        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let after = &rest[digits..];
-        let unit_len = after.len() - after.trim_start_matches(|c: char| c.is_ascii_lowercase()).len();
-        let unit = UNITS.iter().position(|(name, _)| *name == &after[..unit_len]).ok_or_else(invalid)?;
-        if digits == 0 || unit < unit_next {
+        let (digits, after) = split_while(rest, |c| c.is_ascii_digit());
+        let (unit, after) = split_while(after, |c| !c.is_ascii_digit());
+        if digits.is_empty() || unit.is_empty() {
             return Err(invalid());
         }
-        let count: i64 = rest[..digits].parse().map_err(|_| DurationError::OutOfRange)?;
+        let place = UNITS
+            .iter()
+            .position(|(name, _)| *name == unit)
+            .ok_or_else(|| DurationError::UnknownUnit { unit: unit.to_owned(), text: text.to_owned() })?;
+        if place < unit_next {
+            return Err(invalid());
+        }
+        let count: i64 = digits.parse().map_err(|_| DurationError::OutOfRange)?;
         total_ms = count
-            .checked_mul(UNITS[unit].1)
+            .checked_mul(UNITS[place].1)
             .and_then(|ms| total_ms.checked_add(ms))
             .filter(|ms| *ms <= DURATION_MS_MAX)
             .ok_or(DurationError::OutOfRange)?;
-        unit_next = unit + 1;
-        rest = &after[unit_len..];
+        unit_next = place + 1;
+        rest = after;
     }
     Ok(total_ms)
 }
 
-/// Writes milliseconds as Prometheus prints a duration: `1h30m`, `0s`; years, weeks and days only where they
+/// What `belongs` at the start of `text`, and the rest.
+fn split_while(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
+    text.split_at(text.len() - text.trim_start_matches(belongs).len())
+}
+
+/// Writes milliseconds as Prometheus prints a duration: `1h30m`, `0s`; years and weeks only where they
 /// divide what is left without a rest. Negative ones get a leading `-`.
 pub fn format_duration(ms: i64) -> String {
     if ms == 0 {
@@ -71,7 +89,7 @@ pub fn format_duration(ms: i64) -> String {
     let mut text = String::from(if ms < 0 { "-" } else { "" });
     for (unit, unit_ms) in UNITS {
         let unit_ms = unit_ms.unsigned_abs();
-        let exact_only = matches!(unit, "y" | "w" | "d");
+        let exact_only = matches!(unit, "y" | "w");
         if left >= unit_ms && (!exact_only || left.is_multiple_of(unit_ms)) {
             text.push_str(&format!("{}{unit}", left / unit_ms));
             left %= unit_ms;
@@ -91,8 +109,11 @@ mod tests {
         assert_eq!(parse_duration("0"), Ok(0));
         assert_eq!(parse_duration("2y"), Ok(2 * 365 * 24 * 3_600_000));
         assert_eq!(parse_duration(""), Err(DurationError::Empty));
-        for bad in ["1", "s", "1m1h", "1h1h", "-1h", "1.5h", "1hx", "1 h"] {
+        for bad in ["1", "s", "1m1h", "1h1h", "-1h"] {
             assert!(matches!(parse_duration(bad), Err(DurationError::Invalid(_))), "{bad}");
+        }
+        for bad in ["1.5h", "1hx", "1 h", "1hs"] {
+            assert!(matches!(parse_duration(bad), Err(DurationError::UnknownUnit { .. })), "{bad}");
         }
         assert_eq!(parse_duration("300y"), Err(DurationError::OutOfRange));
     }
@@ -103,7 +124,7 @@ mod tests {
             (0, "0s"),
             (5_400_000, "1h30m"),
             (86_400_000, "1d"),
-            (90_000_000, "25h"),
+            (90_000_000, "1d1h"),
             (604_800_000, "1w"),
             (1, "1ms"),
         ] {

@@ -4,7 +4,8 @@ use std::fmt;
 
 use regex_automata::meta::Regex;
 
-use super::labels::{GoQuoted, is_legacy_label_name};
+use super::labels::is_legacy_label_name;
+use super::quote::GoQuoted;
 use super::{Label, Labels};
 
 /// Longest regular expression that is compiled, in bytes.

@@ -11,6 +11,7 @@ mod labels;
 mod matcher;
 mod metadata;
 mod number;
+mod quote;
 mod time;
 
 pub use duration::{DurationError, format_duration, parse_duration};
@@ -26,4 +27,5 @@ pub use labels::{
 pub use matcher::{MatchOp, Matcher, MatcherError, RegexMatcher};
 pub use metadata::{Metadata, MetricType};
 pub use number::{STALE_NAN_BITS, format_float, is_stale, stale_nan};
+pub use quote::{GoQuoted, GoQuotedChar};
 pub use time::{TimeSpan, Timestamp, format_rfc3339_ms, parse_rfc3339_ms};

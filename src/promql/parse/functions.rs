@@ -69,7 +69,7 @@ pub static FUNCTIONS: &[Function] = &[
     f("histogram_count", &[Vector], Vector),
     f("histogram_fraction", &[Scalar, Scalar, Vector], Vector),
     f("histogram_quantile", &[Scalar, Vector], Vector),
-    experimental(variadic(f("histogram_quantiles", &[Vector, Text, Scalar, Scalar], Vector), 10)),
+    experimental(variadic(f("histogram_quantiles", &[Vector, Text, Scalar, Scalar], Vector), 9)),
     f("histogram_stddev", &[Vector], Vector),
     f("histogram_stdvar", &[Vector], Vector),
     f("histogram_sum", &[Vector], Vector),

@@ -1,7 +1,72 @@
 //! Text to a typed tree; every node keeps its place in the text. No storage, no clock.
+//!
+//! The way of a text: `lexer` to tokens, `parser` (with `selector` and `duration`) to a tree, `check` for types.
+//! `print` and `pretty` write a tree as text again, `json` as the API shows it. Whatever the text, the answer is a
+//! tree of bounded depth or one error; nothing panics.
 
 pub mod ast;
 pub mod functions;
 mod options;
+mod error;
+mod number;
+mod text;
+mod token;
+mod lexer;
+mod parser;
+mod duration;
+mod selector;
+mod check;
 
+pub use error::ParseError;
 pub use options::ParserOptions;
+
+use crate::model::Matcher;
+
+use ast::{Expr, ExprKind};
+use error::Fault;
+use parser::Parser;
+
+/// Parses a query and checks its types. The error is the first one found.
+pub fn parse_expr(text: &str, options: &ParserOptions) -> Result<Expr, ParseError> {
+    let parse = || {
+        let mut expr = Parser::new(text, *options)?.query()?;
+        check::check(text, &mut expr)?;
+        Ok(expr)
+    };
+    parse().map_err(|fault: Fault| fault.within(text))
+}
+
+/// Parses a selector as `match[]` takes it: `name`, `name{...}` or `{...}`, which may match everything.
+pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
+    let parse = || {
+        let mut parser = Parser::new(text, ParserOptions::default())?;
+        let expr = parser.selector()?;
+        parser.expect_end()?;
+        match expr.kind {
+            ExprKind::VectorSelector(selector) => Ok(selector.matchers),
+            _ => unreachable!("the parser was asked for a selector"),
+        }
+    };
+    parse().map_err(|fault: Fault| fault.within(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_deep_enough_to_overflow_the_stack() {
+        for unit in
+            ["(", "-", "a[", "sum(", "a + (", "a ^ ", "a or ", "a[1m:1m]", "{", "a offset (", "a[(", "[5m:]"]
+        {
+            for tail in ["", "a", ")", "]"] {
+                let text = unit.repeat(10_000 / unit.len()) + tail;
+                assert!(parse_expr(&text, &ParserOptions::ALL).is_err(), "{unit}");
+            }
+        }
+        let deep = "(".repeat(150) + "a" + &")".repeat(150);
+        assert!(parse_expr(&deep, &ParserOptions::ALL).is_ok());
+        let chain = vec!["a"; 450].join(" or ");
+        assert!(parse_expr(&chain, &ParserOptions::ALL).is_ok());
+    }
+}
