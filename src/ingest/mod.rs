@@ -4,3 +4,7 @@
 //! and where, and never cause a panic. Accepting, ordering and storing samples is the store's business.
 
 pub mod exposition;
+pub mod prompb;
+pub mod protobuf;
+pub mod remote_write;
+pub mod snappy;

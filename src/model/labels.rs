@@ -12,7 +12,7 @@ pub const METRIC_NAME: &str = "__name__";
 pub const BUCKET_LABEL: &str = "le";
 
 /// Longest name or value that the canonical form can hold, in bytes.
-const TEXT_BYTES_MAX: usize = 0xff_ffff;
+pub const LABEL_TEXT_BYTES_MAX: usize = 0xff_ffff;
 
 /// One label, borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -197,11 +197,14 @@ fn take_text(bytes: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(text).ok()?, rest))
 }
 
-/// Appends one label in canonical form; the caller keeps names rising and texts short.
-fn push_label(bytes: &mut Vec<u8>, label: Label<'_>) {
+/// Appends one label in canonical form; the caller keeps names rising and leaves empty values out.
+///
+/// # Panics
+/// Where a text is longer than [`LABEL_TEXT_BYTES_MAX`].
+pub fn push_label(bytes: &mut Vec<u8>, label: Label<'_>) {
     for text in [label.name, label.value] {
         let len = text.len();
-        assert!(len <= TEXT_BYTES_MAX, "label text is longer than the canonical form can hold");
+        assert!(len <= LABEL_TEXT_BYTES_MAX, "label text is longer than the canonical form can hold");
         if len < 255 {
             bytes.push(len as u8);
         } else {
@@ -282,7 +285,7 @@ impl LabelsBuilder {
         }
         let mut bytes = Vec::with_capacity(sorted.iter().map(|l| l.name.len() + l.value.len() + 2).sum());
         for label in sorted {
-            if label.name.len() > TEXT_BYTES_MAX || label.value.len() > TEXT_BYTES_MAX {
+            if label.name.len() > LABEL_TEXT_BYTES_MAX || label.value.len() > LABEL_TEXT_BYTES_MAX {
                 return Err(LabelsError::TooLong(label.name.chars().take(64).collect()));
             }
             push_label(&mut bytes, label);

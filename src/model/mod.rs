@@ -21,8 +21,8 @@ pub use histogram::{
 };
 pub use ids::{Fingerprint, TenantId};
 pub use labels::{
-    BUCKET_LABEL, Label, Labels, LabelsBuilder, LabelsError, METRIC_NAME, is_legacy_label_name,
-    is_legacy_metric_name, is_valid_label_name,
+    BUCKET_LABEL, LABEL_TEXT_BYTES_MAX, Label, Labels, LabelsBuilder, LabelsError, METRIC_NAME,
+    is_legacy_label_name, is_legacy_metric_name, is_valid_label_name, push_label,
 };
 pub use matcher::{MatchOp, Matcher, MatcherError, RegexMatcher};
 pub use metadata::{Metadata, MetricType};
