@@ -1,8 +1,6 @@
-//! Expositions that break their format, and the small server that hands them out.
+//! Expositions that break their format.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::thread;
+use super::exporter::{Page, serve};
 
 /// What one target answers.
 pub(crate) struct Exposition {
@@ -30,12 +28,12 @@ const fn bad(
 /// Served at `/0`, `/1` and so on.
 pub(crate) const EXPOSITIONS: &[Exposition] = &[
     Exposition { name: "a good one", content_type: TEXT, body: b"good 1\n", says: None, settings: "" },
-    bad("no value", TEXT, b"good 1\nvalueless\n", &["expected value after metric", "valueless"]),
-    bad("a value that is no number", TEXT, b"good 1\nbad one\n", &["one"]),
-    bad("an open label value", TEXT, b"bad{a=\"b 1\n", &["bad{a"]),
-    bad("a label without quotes", TEXT, b"good 1\nbad{a=b} 1\n", &["b"]),
+    bad("no value", TEXT, b"good 1\nvalueless\n", &["line 2", "expected value after metric"]),
+    bad("a value that is no number", TEXT, b"good 1\nbad one\n", &["line 2", "one"]),
+    bad("an open label value", TEXT, b"bad{a=\"b 1\n", &["line 1"]),
+    bad("a label without quotes", TEXT, b"good 1\nbad{a=b} 1\n", &["line 2", "b"]),
     bad("a label twice", TEXT, b"bad{a=\"1\",a=\"2\"} 1\n", &["a"]),
-    bad("a timestamp that is no number", TEXT, b"bad 1 yesterday\n", &["expected timestamp", "y"]),
+    bad("a timestamp that is no number", TEXT, b"bad 1 yesterday\n", &["line 1", "timestamp"]),
     bad("bytes that are not UTF-8", TEXT, b"bad{a=\"\xff\xfe\"} 1\n", &["utf"]),
     bad("an unknown type", TEXT, b"# TYPE bad thermometer\nbad 1\n", &["thermometer"]),
     Exposition {
@@ -47,14 +45,14 @@ pub(crate) const EXPOSITIONS: &[Exposition] = &[
     },
     bad("OpenMetrics without its end", OPEN_METRICS, b"# TYPE bad gauge\nbad 1\n", &["eof"]),
     bad("OpenMetrics with something behind its end", OPEN_METRICS, b"bad 1\n# EOF\nmore 1\n", &["eof"]),
-    bad("OpenMetrics with an empty line", OPEN_METRICS, b"bad 1\n\n# EOF\n", &["2"]),
+    bad("OpenMetrics with an empty line", OPEN_METRICS, b"bad 1\n\n# EOF\n", &["line 2"]),
     bad(
         "OpenMetrics with an exemplar on a gauge's open brace",
         OPEN_METRICS,
         b"# TYPE bad counter\nbad_total 1 # {a=\"b\" 1\n# EOF\n",
-        &["2"],
+        &["line 2"],
     ),
-    bad("OpenMetrics text that is binary", OPEN_METRICS, b"\x00\x01\x02\x03\n# EOF\n", &["1"]),
+    bad("OpenMetrics text that is binary", OPEN_METRICS, b"\x00\x01\x02\x03\n# EOF\n", &["line 1"]),
     bad("an HTML page", "text/html", b"<html><body>not found</body></html>\n", &["text/html"]),
     bad(
         "no content type that is known",
@@ -85,29 +83,9 @@ pub(crate) const EXPOSITIONS: &[Exposition] = &[
     },
 ];
 
-/// Serves the expositions on loopback until the process ends; returns the port.
-pub(crate) fn serve() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
-    let port = listener.local_addr().expect("a bound listener has an address").port();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            thread::spawn(move || answer(stream));
-        }
-    });
-    port
-}
-
-fn answer(mut stream: TcpStream) -> Option<()> {
-    let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
-    let request = lines.next()?.ok()?;
-    while !lines.next()?.ok()?.is_empty() {}
-    let number: usize = request.split(' ').nth(1)?.trim_start_matches('/').parse().ok()?;
-    let exposition = EXPOSITIONS.get(number)?;
-    let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        exposition.content_type,
-        exposition.body.len()
-    );
-    stream.write_all(head.as_bytes()).ok()?;
-    stream.write_all(exposition.body).ok()
+/// Serves the expositions on loopback; returns the port.
+pub(crate) fn serve_all() -> u16 {
+    let pages =
+        EXPOSITIONS.iter().map(|one| Page { content_type: one.content_type, body: one.body.to_vec() });
+    serve(pages.collect())
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use super::bad_bodies::{BadBody, bad_bodies, bomb, hollow};
-use super::bad_expositions::{EXPOSITIONS, serve};
+use super::bad_expositions::{EXPOSITIONS, serve_all};
 use super::bad_queries::QUERIES;
 use super::http;
 use super::server::{Server, Subject, wait_until};
@@ -69,7 +69,7 @@ fn bombs_at_once_take_no_memory() {
 
 #[test]
 fn malformed_expositions_fail_their_scrape_alone() {
-    let exporter = serve();
+    let exporter = serve_all();
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let subject = Subject::new(folder.path());
     let server = subject.start(&configuration(exporter));
