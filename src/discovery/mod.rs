@@ -5,7 +5,9 @@
 //! configuration. Mechanisms that are not built yet are read and named by [`DiscoveryConfigs::unserved`].
 
 mod config;
+mod file;
 mod group;
 
 pub use config::{DiscoveryConfigError, DiscoveryConfigs, FileSdConfig, check_address};
+pub use file::{FileDiscovery, FileSdError};
 pub use group::{LabelMap, TargetGroup};

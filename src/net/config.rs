@@ -384,9 +384,6 @@ impl HttpClientConfig {
         if self.oauth2.is_some() {
             unserved.push("oauth2".to_owned());
         }
-        if self.proxy_from_environment {
-            unserved.push("proxy_from_environment".to_owned());
-        }
         if !self.proxy_connect_header.is_empty() {
             unserved.push("proxy_connect_header".to_owned());
         }

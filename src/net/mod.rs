@@ -5,10 +5,12 @@
 //! [`HttpClientConfig::unserved`], so that the caller can warn. Credentials and custom headers are sent only to the
 //! host that was asked for, never to one that it redirects to.
 
+mod client;
 mod config;
 mod secret;
 mod tls;
 
+pub use client::{HttpClient, NetError, install_tls_provider};
 pub use config::{Authorization, BasicAuth, HttpClientConfig, HttpHeader, NetConfigError, OAuth2Config};
 pub use secret::Secret;
 pub use tls::{TlsConfig, TlsVersion};

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::client::NetError;
 use super::config::{NetConfigError, join_folder};
 use super::secret::Secret;
 use crate::setting::{is_zero, null_as_zero};
@@ -94,4 +95,13 @@ impl TlsConfig {
         }
         unserved
     }
+}
+
+/// PEM text from its field or file; `None` where neither is given.
+pub(super) fn pem_of(text: &str, file: &str) -> Result<Option<Vec<u8>>, NetError> {
+    if file.is_empty() {
+        return Ok((!text.is_empty()).then(|| text.as_bytes().to_vec()));
+    }
+    let read = std::fs::read(file);
+    read.map(Some).map_err(|source| NetError::File { path: file.to_owned(), source })
 }
