@@ -5,6 +5,7 @@
 
 pub mod model;
 pub mod clock;
+pub mod metrics;
 pub mod storage;
 pub mod encoding;
 pub mod fs;
@@ -18,3 +19,6 @@ pub mod net;
 pub mod discovery;
 pub mod ingest;
 pub mod scrape;
+
+pub mod http;
+pub mod cli;

@@ -1,3 +1,11 @@
-//! perdura: flags and wiring; no logic.
+//! The program: one TLS provider for everything, then the command line.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        eprintln!("perdura: another TLS provider is installed already");
+        return ExitCode::FAILURE;
+    }
+    perdura::cli::run(std::env::args_os())
+}

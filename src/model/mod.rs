@@ -3,6 +3,7 @@
 //! Plain values without behaviour of their own; everything above speaks in them. Label sets are always sorted
 //! by name, names are unique, and no value is empty: [`LabelsBuilder`] is the one place that makes it so.
 
+mod buckets;
 mod duration;
 mod exemplar;
 mod histogram;
@@ -14,6 +15,7 @@ mod number;
 mod quote;
 mod time;
 
+pub use buckets::bucket_bound;
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use exemplar::Exemplar;
 pub use histogram::{

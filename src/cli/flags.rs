@@ -1,0 +1,258 @@
+//! The flags of `perdura serve`: every one of Prometheus 3.14, and a few of our own, in one table.
+//!
+//! A flag that is not served yet is still read, and named in a warning when it is given; one that is in no table is
+//! an error. The table also answers `/api/v1/status/flags`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+/// What a flag takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// One value.
+    Value,
+    /// A value each time that it is given.
+    Repeated,
+    /// Nothing: `--flag`, `--no-flag`.
+    Switch,
+}
+
+/// One flag.
+struct Flag {
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    served: bool,
+    help: &'static str,
+}
+
+const fn served(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Flag {
+    Flag { name, kind, default, served: true, help }
+}
+
+const fn read_only(name: &'static str, kind: Kind, default: &'static str) -> Flag {
+    Flag { name, kind, default, served: false, help: "" }
+}
+
+use Kind::{Repeated, Switch, Value};
+
+const FLAGS: &[Flag] = &[
+    served("config.file", Value, "", "Configuration file; without it the server scrapes itself"),
+    served("web.listen-address", Repeated, "127.0.0.1:9090", "Address to listen on; may be repeated"),
+    served("web.external-url", Value, "", "URL under which the server is reached from outside"),
+    served("web.route-prefix", Value, "", "What all paths begin with [default: path of --web.external-url]"),
+    served("web.enable-lifecycle", Switch, "false", "Serve /-/reload and /-/quit"),
+    served("web.enable-admin-api", Switch, "false", "Serve /api/v1/admin"),
+    served("web.enable-remote-write-receiver", Switch, "true", "Remote write is always received"),
+    served("web.cors.origin", Value, ".*", "Regular expression of origins that browsers may call from"),
+    served("web.read-timeout", Value, "5m", "Longest that a request may take to arrive"),
+    served("web.max-connections", Value, "512", "Most connections at a time"),
+    served("storage.tsdb.path", Value, "data/", "Directory of the database"),
+    served("storage.tsdb.retention.time", Value, "15d", "How long samples are kept; 0 keeps them forever"),
+    served("wal-sync", Value, "always", "When a write is durable: always, interval=DURATION, never"),
+    served("query.lookback-delta", Value, "5m", "How far an instant selector looks back"),
+    served("query.timeout", Value, "2m", "Longest that a query may run"),
+    served("query.max-concurrency", Value, "20", "Most queries at a time"),
+    served("query.max-samples", Value, "50000000", "Most samples that a query may hold in memory"),
+    served("enable-feature", Repeated, "", "Comma-separated features to enable"),
+    served("log.level", Value, "info", "Least severe messages that are logged: debug, info, warn, error"),
+    served("log.format", Value, "text", "How messages are logged: text, json"),
+    read_only("config.auto-reload", Switch, "false"),
+    read_only("config.auto-reload-interval", Value, "30s"),
+    read_only("auto-gomaxprocs", Switch, "true"),
+    read_only("auto-gomemlimit", Switch, "true"),
+    read_only("auto-gomemlimit.ratio", Value, "0.9"),
+    read_only("auto-gomemlimit.refresh-interval", Value, "0s"),
+    read_only("web.config.file", Value, ""),
+    read_only("web.max-notifications-subscribers", Value, "16"),
+    read_only("web.user-assets", Value, ""),
+    read_only("web.remote-write-receiver.accepted-protobuf-messages", Repeated, ""),
+    read_only("web.enable-otlp-receiver", Switch, "false"),
+    read_only("web.console.templates", Value, "consoles"),
+    read_only("web.console.libraries", Value, "console_libraries"),
+    read_only("web.page-title", Value, "Prometheus Time Series Collection and Processing Server"),
+    read_only("web.search.max-limit", Value, "10000"),
+    read_only("storage.tsdb.min-block-duration", Value, "2h"),
+    read_only("storage.tsdb.max-block-duration", Value, ""),
+    read_only("storage.tsdb.max-block-chunk-segment-size", Value, "0B"),
+    read_only("storage.tsdb.wal-segment-size", Value, "0B"),
+    read_only("storage.tsdb.retention.size", Value, "0B"),
+    read_only("storage.tsdb.no-lockfile", Switch, "false"),
+    read_only("storage.tsdb.allow-overlapping-compaction", Switch, "true"),
+    read_only("storage.tsdb.wal-compression", Switch, "true"),
+    read_only("storage.tsdb.wal-compression-type", Value, "snappy"),
+    read_only("storage.tsdb.head-chunks-write-queue-size", Value, "0"),
+    read_only("storage.tsdb.samples-per-chunk", Value, "120"),
+    read_only("storage.tsdb.delayed-compaction.max-percent", Value, "10"),
+    read_only("storage.tsdb.delay-compact-file.path", Value, ""),
+    read_only("storage.tsdb.block-reload-interval", Value, "1m"),
+    read_only("storage.agent.path", Value, "data-agent/"),
+    read_only("storage.agent.wal-segment-size", Value, "0B"),
+    read_only("storage.agent.wal-compression", Switch, "true"),
+    read_only("storage.agent.wal-compression-type", Value, "snappy"),
+    read_only("storage.agent.wal-truncate-frequency", Value, "0s"),
+    read_only("storage.agent.retention.min-time", Value, "5m"),
+    read_only("storage.agent.retention.max-time", Value, "4h"),
+    read_only("storage.agent.checkpoint-from-in-memory-series", Switch, "false"),
+    read_only("storage.agent.checkpoint-batch-size", Value, "1000"),
+    read_only("storage.agent.no-lockfile", Switch, "false"),
+    read_only("storage.remote.flush-deadline", Value, "1m"),
+    read_only("storage.remote.read-sample-limit", Value, "5e7"),
+    read_only("storage.remote.read-concurrent-limit", Value, "10"),
+    read_only("storage.remote.read-max-bytes-in-frame", Value, "1048576"),
+    read_only("rules.alert.for-outage-tolerance", Value, "1h"),
+    read_only("rules.alert.for-grace-period", Value, "10m"),
+    read_only("rules.alert.resend-delay", Value, "1m"),
+    read_only("rules.max-concurrent-evals", Value, "4"),
+    read_only("scrape.adjust-timestamps", Switch, "true"),
+    read_only("scrape.timestamp-tolerance", Value, "2ms"),
+    read_only("scrape.discovery-reload-interval", Value, "5s"),
+    read_only("alertmanager.notification-queue-capacity", Value, "10000"),
+    read_only("alertmanager.notification-batch-size", Value, "256"),
+    read_only("alertmanager.drain-notification-queue-on-shutdown", Switch, "true"),
+    read_only("agent", Switch, "false"),
+];
+
+/// The flags as given.
+#[derive(Clone, Debug)]
+pub(super) struct Flags {
+    values: BTreeMap<&'static str, Vec<String>>,
+    /// Flags that were given and are not served.
+    pub(super) unserved: Vec<&'static str>,
+}
+
+impl Flags {
+    /// Reads a command line without the program's name.
+    pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let program = OsString::from("perdura serve");
+        let matches = command().try_get_matches_from(
+            std::iter::once(program).chain(arguments.into_iter().map(without_negation)),
+        )?;
+        let given = |flag: &Flag| was_given(&matches, flag);
+        Ok(Self {
+            values: FLAGS.iter().map(|flag| (flag.name, values(&matches, flag))).collect(),
+            unserved: FLAGS.iter().filter(|flag| !flag.served && given(flag)).map(|flag| flag.name).collect(),
+        })
+    }
+
+    /// The value of a flag; the last one if it was repeated.
+    pub(super) fn get(&self, name: &str) -> &str {
+        self.all(name).last().map_or("", String::as_str)
+    }
+
+    /// All values of a flag.
+    pub(super) fn all(&self, name: &str) -> &[String] {
+        self.values.get(name).expect("the flag is in the table")
+    }
+
+    /// Whether a switch is on.
+    pub(super) fn is_on(&self, name: &str) -> bool {
+        self.get(name) == "true"
+    }
+
+    /// Names and values, as `/api/v1/status/flags` shows them.
+    pub(super) fn shown(&self) -> BTreeMap<String, String> {
+        self.values.iter().map(|(name, values)| ((*name).to_owned(), values.join(","))).collect()
+    }
+}
+
+/// The command line of `perdura serve`.
+pub(super) fn command() -> Command {
+    let command = Command::new("serve")
+        .about("Serves the database, as Prometheus would")
+        .version(crate::cli::VERSION)
+        .disable_version_flag(true)
+        .arg(Arg::new("version").long("version").action(ArgAction::Version).help("Shows the version"));
+    FLAGS.iter().fold(command, |command, flag| {
+        let arg = Arg::new(flag.name).long(flag.name).hide(!flag.served).help(flag.help);
+        match flag.kind {
+            Value => command.arg(
+                arg.action(ArgAction::Set)
+                    .default_value(flag.default)
+                    .hide_default_value(flag.default.is_empty()),
+            ),
+            Repeated => command.arg(
+                arg.action(ArgAction::Append)
+                    .default_value(flag.default)
+                    .hide_default_value(flag.default.is_empty()),
+            ),
+            Switch => command.arg(
+                arg.num_args(0..=1)
+                    .require_equals(true)
+                    .default_missing_value("true")
+                    .default_value(flag.default)
+                    .hide_default_value(true)
+                    .value_parser(["true", "false"])
+                    .hide_possible_values(true),
+            ),
+        }
+    })
+}
+
+/// `--no-flag` of a switch, in the form that the parser knows.
+fn without_negation(argument: OsString) -> OsString {
+    let switch = argument
+        .to_str()
+        .and_then(|text| text.strip_prefix("--no-"))
+        .and_then(|name| FLAGS.iter().find(|flag| flag.kind == Switch && flag.name == name));
+    switch.map_or(argument, |flag| OsString::from(format!("--{}=false", flag.name)))
+}
+
+fn was_given(matches: &ArgMatches, flag: &Flag) -> bool {
+    matches.value_source(flag.name).is_some_and(|source| source == ValueSource::CommandLine)
+}
+
+fn values(matches: &ArgMatches, flag: &Flag) -> Vec<String> {
+    matches.get_many::<String>(flag.name).expect("every flag has a default").cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Flags, clap::Error> {
+        Flags::parse(arguments.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn defaults_are_there_without_flags() {
+        let flags = parse(&[]).expect("no flags are fine");
+        assert_eq!(flags.get("storage.tsdb.path"), "data/");
+        assert_eq!(flags.all("web.listen-address"), ["127.0.0.1:9090"]);
+        assert!(!flags.is_on("web.enable-lifecycle") && flags.unserved.is_empty());
+        assert_eq!(flags.shown().len(), FLAGS.len());
+    }
+
+    #[test]
+    fn switches_go_both_ways() {
+        assert!(parse(&["--web.enable-lifecycle"]).is_ok_and(|f| f.is_on("web.enable-lifecycle")));
+        assert!(parse(&["--web.enable-lifecycle=false"]).is_ok_and(|f| !f.is_on("web.enable-lifecycle")));
+        let flags = parse(&["--no-scrape.adjust-timestamps"]).expect("switches may be turned off");
+        assert!(!flags.is_on("scrape.adjust-timestamps"));
+        assert_eq!(flags.unserved, ["scrape.adjust-timestamps"]);
+    }
+
+    #[test]
+    fn values_follow_or_are_attached() {
+        let flags = parse(&["--web.listen-address", ":1", "--web.listen-address=:2", "--query.timeout=1m"])
+            .expect("both forms are fine");
+        assert_eq!(flags.all("web.listen-address"), [":1", ":2"]);
+        assert_eq!(flags.get("query.timeout"), "1m");
+    }
+
+    #[test]
+    fn flags_that_are_read_only_are_named() {
+        let flags = parse(&["--web.console.templates=/x", "--config.auto-reload"]).expect("both are known");
+        assert_eq!(flags.unserved, ["config.auto-reload", "web.console.templates"]);
+    }
+
+    #[test]
+    fn unknown_flags_are_errors() {
+        assert!(parse(&["--storage.tsdb.rentention.time=1d"]).is_err());
+        assert!(parse(&["stray"]).is_err());
+        assert!(parse(&["--query.timeout"]).is_err());
+    }
+}

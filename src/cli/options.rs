@@ -1,0 +1,256 @@
+//! Flags as typed settings, with an error that names the flag.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::db::WalSync;
+use crate::http::HttpOptions;
+use crate::model::{RegexMatcher, format_duration, parse_duration};
+use crate::promql::EngineOptions;
+use crate::promql::parse::ParserOptions;
+
+use super::flags::Flags;
+use super::logs::{LogFormat, LogLevel};
+
+/// Features of upstream that are always on here, or that change nothing.
+const FEATURES_ALWAYS_ON: [&str; 15] = [
+    "exemplar-storage",
+    "promql-duration-expr",
+    "native-histograms",
+    "ooo-native-histograms",
+    "metadata-wal-records",
+    "st-storage",
+    "histograms-st-encoding",
+    "xor2-encoding",
+    "memory-snapshot-on-shutdown",
+    "delayed-compaction",
+    "use-uncached-io",
+    "fast-startup",
+    "concurrent-rule-eval",
+    "old-ui",
+    "created-timestamp-zero-ingestion",
+];
+
+/// Everything that `serve` is started with.
+#[derive(Clone, Debug)]
+pub(super) struct ServeOptions {
+    #[cfg_attr(not(test), expect(dead_code, reason = "the configuration comes next"))]
+    pub(super) config_file: Option<PathBuf>,
+    pub(super) listen_addresses: Vec<String>,
+    pub(super) storage_path: PathBuf,
+    pub(super) retention_ms: i64,
+    pub(super) wal_sync: WalSync,
+    pub(super) engine: EngineOptions,
+    pub(super) http: HttpOptions,
+    pub(super) log_level: LogLevel,
+    pub(super) log_format: LogFormat,
+    /// Things to say once the log works.
+    pub(super) warnings: Vec<String>,
+}
+
+impl ServeOptions {
+    /// From the flags; the error names the one that cannot be used.
+    pub(super) fn from_flags(flags: &Flags) -> Result<Self, String> {
+        let mut warnings: Vec<String> = flags
+            .unserved
+            .iter()
+            .map(|name| format!("flag --{name} is accepted for compatibility and has no effect"))
+            .collect();
+        let mut engine = EngineOptions {
+            lookback_delta_ms: positive(duration_ms(flags, "query.lookback-delta")?, "query.lookback-delta")?,
+            samples_max: number(flags, "query.max-samples")?,
+            timeout: duration(flags, "query.timeout")?,
+            ..EngineOptions::default()
+        };
+        let per_step_stats = read_features(flags, &mut engine, &mut warnings);
+        Ok(Self {
+            config_file: Some(flags.get("config.file")).filter(|path| !path.is_empty()).map(PathBuf::from),
+            listen_addresses: flags.all("web.listen-address").to_vec(),
+            storage_path: PathBuf::from(flags.get("storage.tsdb.path")),
+            retention_ms: duration_ms(flags, "storage.tsdb.retention.time")?,
+            wal_sync: wal_sync(flags.get("wal-sync"))?,
+            http: http_options(flags, per_step_stats)?,
+            engine,
+            log_level: flags.get("log.level").parse().map_err(|error| bad("log.level", error))?,
+            log_format: flags.get("log.format").parse().map_err(|error| bad("log.format", error))?,
+            warnings,
+        })
+    }
+}
+
+fn http_options(flags: &Flags, per_step_stats: bool) -> Result<HttpOptions, String> {
+    let external_url = external_url(flags)?;
+    Ok(HttpOptions {
+        route_prefix: route_prefix(flags, &external_url),
+        external_url,
+        cors_origin: RegexMatcher::new(flags.get("web.cors.origin"))
+            .map_err(|error| bad("web.cors.origin", error))?,
+        enable_lifecycle: flags.is_on("web.enable-lifecycle"),
+        enable_admin_api: flags.is_on("web.enable-admin-api"),
+        query_concurrency_max: number(flags, "query.max-concurrency")?,
+        read_timeout: duration(flags, "web.read-timeout")?,
+        connections_max: number(flags, "web.max-connections")?,
+        flags: flags.shown(),
+        per_step_stats,
+    })
+}
+
+/// The URL as given, or one made of the host's name and the first port.
+fn external_url(flags: &Flags) -> Result<String, String> {
+    let given = flags.get("web.external-url").trim_end_matches('/');
+    if !given.is_empty() {
+        if !given.starts_with("http://") && !given.starts_with("https://") {
+            return Err(bad("web.external-url", format!("{given:?} must begin with http:// or https://")));
+        }
+        return Ok(given.to_owned());
+    }
+    let address = flags.all("web.listen-address").first().map_or("", String::as_str);
+    let port = address.rsplit_once(':').map_or("9090", |(_, port)| port);
+    let host = match address.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => "localhost".to_owned(),
+        _ => crate::http::hostname(),
+    };
+    Ok(format!("http://{host}:{port}"))
+}
+
+/// Empty, or a path that begins with a slash and does not end with one.
+fn route_prefix(flags: &Flags, external_url: &str) -> String {
+    let given = match flags.get("web.route-prefix") {
+        "" => {
+            let behind_scheme = external_url.split_once("://").map_or(external_url, |(_, rest)| rest);
+            behind_scheme.split_once('/').map_or("", |(_, path)| path)
+        }
+        given => given,
+    };
+    match given.trim_matches('/') {
+        "" => String::new(),
+        path => format!("/{path}"),
+    }
+}
+
+/// Turns features on; answers whether queries count their samples by step.
+fn read_features(flags: &Flags, engine: &mut EngineOptions, warnings: &mut Vec<String>) -> bool {
+    let mut per_step_stats = false;
+    let parser: &mut ParserOptions = &mut engine.parser;
+    for feature in flags.all("enable-feature").iter().flat_map(|list| list.split(',')) {
+        match feature {
+            "" => {}
+            "promql-experimental-functions" => parser.experimental_functions = true,
+            "promql-extended-range-selectors" => parser.extended_range_selectors = true,
+            "promql-binop-fill-modifiers" => parser.fill_modifiers = true,
+            "promql-delayed-name-removal" => engine.delayed_name_removal = true,
+            "use-start-timestamps" => engine.use_start_timestamps = true,
+            "type-and-unit-labels" => engine.type_and_unit_labels = true,
+            "promql-per-step-stats" => per_step_stats = true,
+            known if FEATURES_ALWAYS_ON.contains(&known) => {
+                warnings.push(format!("feature {known} needs no flag here and changes nothing"));
+            }
+            unknown => warnings.push(format!("unknown option for --enable-feature: {unknown}")),
+        }
+    }
+    per_step_stats
+}
+
+fn wal_sync(text: &str) -> Result<WalSync, String> {
+    match text.split_once('=') {
+        None if text == "always" => Ok(WalSync::Always),
+        None if text == "never" => Ok(WalSync::Never),
+        Some(("interval", interval)) => {
+            let ms = parse_duration(interval).map_err(|error| bad("wal-sync", error))?;
+            Ok(WalSync::Interval(positive(ms, "wal-sync")?.unsigned_abs()))
+        }
+        _ => Err(bad("wal-sync", format!("{text:?} is not always, interval=DURATION or never"))),
+    }
+}
+
+fn duration_ms(flags: &Flags, name: &str) -> Result<i64, String> {
+    parse_duration(flags.get(name)).map_err(|error| bad(name, error))
+}
+
+fn duration(flags: &Flags, name: &str) -> Result<Duration, String> {
+    duration_ms(flags, name).map(|ms| Duration::from_millis(ms.unsigned_abs()))
+}
+
+fn positive(ms: i64, name: &str) -> Result<i64, String> {
+    if ms > 0 {
+        Ok(ms)
+    } else {
+        Err(bad(name, format!("{} is not a positive duration", format_duration(ms))))
+    }
+}
+
+fn number<T: std::str::FromStr<Err: std::fmt::Display>>(flags: &Flags, name: &str) -> Result<T, String> {
+    flags.get(name).parse().map_err(|error| bad(name, format!("{:?}: {error}", flags.get(name))))
+}
+
+fn bad(name: &str, why: impl std::fmt::Display) -> String {
+    format!("--{name}: {why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+
+    fn options(arguments: &[&str]) -> Result<ServeOptions, String> {
+        let flags = Flags::parse(arguments.iter().map(OsString::from)).expect("flags are in the table");
+        ServeOptions::from_flags(&flags)
+    }
+
+    #[test]
+    fn defaults_are_upstreams_on_loopback() {
+        let options = options(&[]).expect("defaults are fine");
+        assert_eq!(options.retention_ms, 15 * 86_400_000);
+        assert_eq!(options.engine, EngineOptions::default());
+        assert_eq!(options.wal_sync, WalSync::Always);
+        assert_eq!(options.http.external_url, "http://localhost:9090");
+        assert_eq!((options.http.route_prefix.as_str(), options.config_file), ("", None));
+        assert!(options.warnings.is_empty(), "{:?}", options.warnings);
+    }
+
+    #[test]
+    fn the_prefix_is_the_external_urls_path() {
+        let prefix = |arguments: &[&str]| options(arguments).map(|options| options.http.route_prefix);
+        assert_eq!(prefix(&["--web.external-url=http://a/b/c/"]).as_deref(), Ok("/b/c"));
+        assert_eq!(prefix(&["--web.external-url=http://a/b", "--web.route-prefix=/"]).as_deref(), Ok(""));
+        assert!(prefix(&["--web.external-url=a"]).is_err());
+    }
+
+    #[test]
+    fn features_reach_the_engine() {
+        let options = options(&[
+            "--enable-feature=promql-experimental-functions,promql-binop-fill-modifiers",
+            "--enable-feature=promql-per-step-stats,exemplar-storage,nonsense",
+        ])
+        .expect("features are fine");
+        assert!(options.engine.parser.experimental_functions && options.engine.parser.fill_modifiers);
+        assert!(options.http.per_step_stats);
+        assert_eq!(options.warnings.len(), 2, "{:?}", options.warnings);
+        assert!(options.warnings[1].contains("nonsense"));
+    }
+
+    #[test]
+    fn wrong_values_name_their_flag() {
+        for (argument, flag) in [
+            ("--query.timeout=fast", "--query.timeout: "),
+            ("--query.lookback-delta=0s", "--query.lookback-delta: "),
+            ("--query.max-samples=many", "--query.max-samples: "),
+            ("--wal-sync=sometimes", "--wal-sync: "),
+            ("--wal-sync=interval=x", "--wal-sync: "),
+            ("--web.cors.origin=(", "--web.cors.origin: "),
+            ("--log.level=loud", "--log.level: "),
+            ("--log.format=xml", "--log.format: "),
+        ] {
+            let error = options(&[argument]).expect_err("the value is wrong");
+            assert!(error.starts_with(flag), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_log_may_be_synced_now_and_then() {
+        let sync = |text: &str| options(&[text]).map(|options| options.wal_sync);
+        assert_eq!(sync("--wal-sync=interval=200ms"), Ok(WalSync::Interval(200)));
+        assert_eq!(sync("--wal-sync=never"), Ok(WalSync::Never));
+    }
+}

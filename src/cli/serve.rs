@@ -1,0 +1,153 @@
+//! `perdura serve`: opens the database, wires the rooms together, serves until a signal ends it.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::Clock;
+use crate::db::{Database, DatabaseOptions};
+use crate::http::{self, App, Control, Readiness, Services};
+use crate::metrics::Registry;
+use crate::promql::Engine;
+
+use super::flags::Flags;
+use super::options::ServeOptions;
+use super::running::Running;
+use super::{logs, usage};
+
+/// Serves until the end of the process; answers its exit code.
+pub(super) fn run(arguments: &[OsString]) -> ExitCode {
+    let flags = match Flags::parse(arguments.iter().cloned()) {
+        Ok(flags) => flags,
+        Err(error) => return usage(&error),
+    };
+    let options = match ServeOptions::from_flags(&flags) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("perdura: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    logs::start(options.log_level, options.log_format);
+    match start(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "stopped");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(options: ServeOptions) -> Result<(), String> {
+    tracing::info!(version = crate::cli::VERSION, "starting perdura");
+    for warning in &options.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("network")
+        .build()
+        .map_err(|error| format!("cannot start the network's threads: {error}"))?;
+    runtime.block_on(serve(options))
+}
+
+async fn serve(options: ServeOptions) -> Result<(), String> {
+    let mut signals = Signals::listen()?;
+    let mut listeners = Vec::new();
+    for address in &options.listen_addresses {
+        let listener =
+            http::listen(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))?;
+        tracing::info!(address = %listener.local_addr().map_or_else(|_| address.clone(), |a| a.to_string()), "listening");
+        listeners.push(listener);
+    }
+    let registry = Arc::new(Registry::default());
+    registry.on_scrape(http::collect_process);
+    let database = open(&options).await?;
+    let running = Running::load(&options, Arc::clone(&database), &registry)?;
+    let (control, mut asked) = mpsc::channel(4);
+    let services = Services {
+        clock: Clock::System,
+        append: database.clone(),
+        select: database.clone(),
+        database: Some(database.clone()),
+        engine: Engine::new(options.engine.clone()),
+        registry,
+        control,
+        shown: running.clone(),
+    };
+    let app = App::new(options.http.clone(), services);
+    let (stop, stopping) = watch::channel(false);
+    let serving =
+        tokio::spawn(http::serve(listeners, http::router(&app), options.http.connections_max, stopping));
+    app.set_readiness(Readiness::Ready);
+    tracing::info!("ready to receive web requests");
+    until_stopped(&running, &mut asked, &mut signals).await;
+    app.set_readiness(Readiness::Stopping);
+    tracing::info!("stopping");
+    stop.send_replace(true);
+    running.stop().await;
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "the server's task failed");
+    }
+    close(database).await
+}
+
+async fn open(options: &ServeOptions) -> Result<Arc<Database>, String> {
+    let mut database = DatabaseOptions::new(&options.storage_path);
+    database.wal_sync = options.wal_sync;
+    database.retention_ms = options.retention_ms;
+    let opened = tokio::task::spawn_blocking(move || Database::open(database));
+    let database = opened
+        .await
+        .map_err(|error| format!("opening the database failed: {error}"))?
+        .map_err(|error| format!("cannot open the database: {error}"))?;
+    database.start_background();
+    Ok(database)
+}
+
+/// What is acknowledged is durable already; closing writes what lets the next start be quick.
+async fn close(database: Arc<Database>) -> Result<(), String> {
+    tokio::task::spawn_blocking(move || database.close())
+        .await
+        .map_err(|error| format!("closing the database failed: {error}"))?
+        .map_err(|error| format!("cannot close the database: {error}"))?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The signals that the program answers to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, String> {
+        let listen = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// Answers reloads until a signal or a request asks to stop.
+async fn until_stopped(running: &Running, asked: &mut mpsc::Receiver<Control>, signals: &mut Signals) {
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            // The reason of a failure is in the log.
+            _ = signals.hangup.recv() => drop(running.reload().await),
+            control = asked.recv() => match control {
+                Some(Control::Reload(answer)) => drop(answer.send(running.reload().await)),
+                Some(Control::Quit) | None => return,
+            },
+        }
+    }
+}

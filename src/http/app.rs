@@ -1,0 +1,288 @@
+//! What every handler works with, and how blocking work leaves the network's threads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Request, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use http_body_util::{BodyExt, Limited};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::clock::Clock;
+use crate::db::Database;
+use crate::metrics::Registry;
+use crate::model::{TenantId, Timestamp};
+use crate::promql::Engine;
+use crate::storage::{Append, Select};
+
+use super::answer::{ApiError, ErrorKind, json_response};
+use super::observe::HttpMetrics;
+use super::params::Params;
+use super::pieces::{Disconnected, PieceWriter};
+
+/// Largest form in a request's body, in bytes.
+const FORM_BYTES_MAX: usize = 10 << 20;
+/// Most writes that wait for the disk at a time; more wait in their connections.
+const WRITES_AT_ONCE_MAX: usize = 256;
+
+/// How the server behaves; from flags.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// URL under which the server is reached from outside.
+    pub external_url: String,
+    /// What all paths begin with: empty, or `/prefix`.
+    pub route_prefix: String,
+    /// Origins that browsers may call from; matches whole origins.
+    pub cors_origin: crate::model::RegexMatcher,
+    /// Whether `/-/reload` and `/-/quit` work.
+    pub enable_lifecycle: bool,
+    /// Whether `/api/v1/admin` works.
+    pub enable_admin_api: bool,
+    /// Most queries at a time.
+    pub query_concurrency_max: usize,
+    /// Longest that a request may take to arrive.
+    pub read_timeout: Duration,
+    /// Most connections at a time.
+    pub connections_max: usize,
+    /// All flags and their values, as `/api/v1/status/flags` shows them.
+    pub flags: BTreeMap<String, String>,
+    /// Whether `stats=all` counts samples by step.
+    pub per_step_stats: bool,
+}
+
+/// What the server works on.
+#[derive(Clone)]
+pub struct Services {
+    /// What time it is.
+    pub clock: Clock,
+    /// Where writes go.
+    pub append: Arc<dyn Append>,
+    /// Where queries read.
+    pub select: Arc<dyn Select>,
+    /// The database behind both, where there is one.
+    pub database: Option<Arc<Database>>,
+    /// Evaluates queries.
+    pub engine: Engine,
+    /// The server's own metrics.
+    pub registry: Arc<Registry>,
+    /// Takes what `/-/reload` and `/-/quit` ask for.
+    pub control: mpsc::Sender<Control>,
+    /// What is shown of the configuration and of retention.
+    pub shown: Arc<dyn Shown>,
+}
+
+/// What the lifecycle paths ask of the program.
+#[derive(Debug)]
+pub enum Control {
+    /// Read the configuration again; answer why not.
+    Reload(oneshot::Sender<Result<(), String>>),
+    /// Stop.
+    Quit,
+}
+
+/// Facts about the running configuration that the API shows.
+pub trait Shown: Send + Sync {
+    /// The configuration as YAML, secrets hidden.
+    fn config_yaml(&self) -> String;
+    /// Retention, as upstream writes it.
+    fn retention(&self) -> String;
+    /// When the configuration was loaded last, and whether the latest reload worked.
+    fn last_reload(&self) -> (Timestamp, bool);
+}
+
+/// How far the server's life has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Readiness {
+    /// Not there yet.
+    Starting = 0,
+    /// Answers.
+    Ready = 1,
+    /// No longer there.
+    Stopping = 2,
+}
+
+/// The state that all handlers share.
+pub struct App {
+    /// How it behaves.
+    pub options: HttpOptions,
+    /// What it works on.
+    pub services: Services,
+    /// Whose data it serves.
+    pub(super) tenant: TenantId,
+    pub(super) started_at: Timestamp,
+    pub(super) metrics: HttpMetrics,
+    readiness: AtomicU8,
+    queries: Arc<Semaphore>,
+    writes: Arc<Semaphore>,
+}
+
+impl App {
+    /// A server's state; not ready yet.
+    pub fn new(options: HttpOptions, services: Services) -> Arc<Self> {
+        let metrics = HttpMetrics::new(&services.registry, options.query_concurrency_max);
+        Arc::new(Self {
+            queries: Arc::new(Semaphore::new(options.query_concurrency_max.max(1))),
+            writes: Arc::new(Semaphore::new(WRITES_AT_ONCE_MAX)),
+            tenant: TenantId::default(),
+            started_at: services.clock.now_ms(),
+            readiness: AtomicU8::new(Readiness::Starting as u8),
+            metrics,
+            options,
+            services,
+        })
+    }
+
+    /// Moves on in the server's life.
+    pub fn set_readiness(&self, readiness: Readiness) {
+        self.readiness.store(readiness as u8, Ordering::SeqCst);
+        self.metrics.ready.set(f64::from(u8::from(readiness == Readiness::Ready)));
+    }
+
+    /// Where the server is in its life.
+    pub fn readiness(&self) -> Readiness {
+        match self.readiness.load(Ordering::SeqCst) {
+            0 => Readiness::Starting,
+            1 => Readiness::Ready,
+            _ => Readiness::Stopping,
+        }
+    }
+
+    /// The request's parameters; reads the body of a form.
+    pub(super) async fn params(&self, request: Request<Body>) -> Result<Params, ApiError> {
+        let (parts, body) = request.into_parts();
+        let query = parts.uri.query().unwrap_or_default();
+        let form = match is_form(&parts.headers) {
+            true => self.body(body, FORM_BYTES_MAX).await.map_err(|error| match error {
+                BodyError::TooLarge => ApiError::bad_data("error parsing form values: http: POST too large"),
+                BodyError::Slow | BodyError::Broken(_) => {
+                    ApiError::bad_data(format!("error parsing form values: {error}"))
+                }
+            })?,
+            false => Bytes::new(),
+        };
+        Ok(Params::parse(&form, query))
+    }
+
+    /// A whole body of at most `bytes_max`, within the time that a request has to arrive.
+    pub(super) async fn body(&self, body: Body, bytes_max: usize) -> Result<Bytes, BodyError> {
+        let reading = Limited::new(body, bytes_max).collect();
+        match tokio::time::timeout(self.options.read_timeout, reading).await {
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(BodyError::TooLarge),
+            Ok(Err(error)) => Err(BodyError::Broken(error.to_string())),
+            Err(_) => Err(BodyError::Slow),
+        }
+    }
+
+    /// Runs `evaluate` on a thread of its own once fewer than the allowed number are running, then writes its result
+    /// with `write` in pieces. When the client goes away, the query's flag is set.
+    pub(super) async fn query<T: 'static>(
+        self: &Arc<Self>,
+        timeout: Duration,
+        evaluate: impl FnOnce(&Self, QuerySlot) -> Result<T, ApiError> + Send + 'static,
+        write: impl FnOnce(&Self, T, &mut PieceWriter) -> Result<(), Disconnected> + Send + 'static,
+    ) -> Response<Body> {
+        let canceled = CancelOnDrop::default();
+        let began = Instant::now();
+        let Ok(permit) = tokio::time::timeout(timeout, Arc::clone(&self.queries).acquire_owned()).await
+        else {
+            return ApiError::new(ErrorKind::Timeout, "query timed out in query queue").into_response();
+        };
+        let permit = permit.expect("the semaphore is never closed");
+        let slot = QuerySlot {
+            canceled: Arc::clone(&canceled.0),
+            queued: began.elapsed(),
+            timeout: timeout.saturating_sub(began.elapsed()),
+        };
+        let (mut writer, body) = PieceWriter::new();
+        let app = Arc::clone(self);
+        let work = tokio::task::spawn_blocking(move || {
+            app.metrics.queries_running.add(1.0);
+            let value = evaluate(&app, slot);
+            app.metrics.queries_running.add(-1.0);
+            drop(permit);
+            // A client that left hears nothing of it.
+            let _ = write(&app, value?, &mut writer).and_then(|()| writer.finish());
+            Ok(())
+        });
+        match body.await {
+            Ok(body) => json_response(StatusCode::OK, body),
+            Err(_) => failed(work.await),
+        }
+    }
+
+    /// Runs a blocking piece of work that answers by itself; writes, and calls on the database.
+    pub(super) async fn blocking(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Response<Body> + Send + 'static,
+    ) -> Response<Body> {
+        let permit = Arc::clone(&self.writes).acquire_owned().await.expect("the semaphore is never closed");
+        let app = Arc::clone(self);
+        let work = tokio::task::spawn_blocking(move || {
+            let response = work(&app);
+            drop(permit);
+            response
+        });
+        match work.await {
+            Ok(response) => response,
+            Err(panic) => failed(Err(panic)),
+        }
+    }
+}
+
+/// Why a body was not read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    #[error("http: request body too large")]
+    TooLarge,
+    #[error("the body did not arrive in time")]
+    Slow,
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// What a query learns of its place among the others.
+pub(super) struct QuerySlot {
+    /// Set when nobody waits for the answer any more.
+    pub(super) canceled: Arc<AtomicBool>,
+    /// How long it waited for its turn.
+    pub(super) queued: Duration,
+    /// What is left of its time.
+    pub(super) timeout: Duration,
+}
+
+/// Lives in the handler's future, which is dropped when the client goes away.
+#[derive(Default)]
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The answer to work that wrote none.
+fn failed(result: Result<Result<(), ApiError>, tokio::task::JoinError>) -> Response<Body> {
+    match result {
+        Ok(Err(error)) => error.into_response(),
+        Ok(Ok(())) => ApiError::new(ErrorKind::Internal, "no answer was written").into_response(),
+        Err(panic) => {
+            tracing::error!(error = %panic, "a request's thread failed");
+            ApiError::new(ErrorKind::Internal, "unexpected error: the request's thread failed")
+                .into_response()
+        }
+    }
+}
+
+/// Whether the body is a form with `name=value` pairs.
+fn is_form(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|media| media.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"))
+}

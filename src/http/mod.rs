@@ -1,0 +1,29 @@
+//! The HTTP API, as Prometheus 3.14 answers it: path for path, field for field, error for error. The only room that
+//! knows its JSON and its status codes.
+//!
+//! A request's way: [`serve`] accepts it, the router finds its handler, the handler reads its parameters and leaves
+//! the network's threads for everything that may block: queries in turns and with a flag that ends them when the
+//! client goes away, writes and calls on the database. Long results are written in pieces.
+
+mod admin;
+mod answer;
+mod app;
+mod cors;
+mod histogram;
+mod json;
+mod observe;
+mod params;
+mod pieces;
+mod probes;
+mod query;
+mod routes;
+mod server;
+mod status;
+mod values;
+
+pub use app::{App, Control, HttpOptions, Readiness, Services, Shown};
+pub use observe::collect_process;
+pub use routes::router;
+pub use server::{listen, serve};
+pub use status::PROMETHEUS_VERSION;
+pub(crate) use status::hostname;

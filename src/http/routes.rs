@@ -1,0 +1,80 @@
+//! Which path is answered by whom.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{Response, StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
+use axum::routing::{MethodRouter, get, post};
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+
+use super::app::App;
+use super::{admin, cors, observe, probes, query, status};
+
+/// All paths of the server, under its prefix.
+pub fn router(app: &Arc<App>) -> Router {
+    let unprefixed = outside_paths(app).merge(api(app));
+    let prefix = app.options.route_prefix.clone();
+    let routes = if prefix.is_empty() {
+        unprefixed
+    } else {
+        let target = prefix.clone();
+        Router::new().nest(&prefix, unprefixed).route("/", get(move || async move { redirect(&target) }))
+    };
+    routes
+        .fallback(probes::not_found)
+        .method_not_allowed_fallback(probes::method_not_allowed)
+        .with_state(Arc::clone(app))
+}
+
+type Routes = Router<Arc<App>>;
+
+/// Paths outside the API.
+fn outside_paths(app: &Arc<App>) -> Routes {
+    let paths = [
+        ("/-/healthy", get(probes::healthy)),
+        ("/-/ready", get(probes::ready).layer(from_fn_with_state(Arc::clone(app), probes::when_ready))),
+        ("/-/reload", get(probes::reload).post(probes::reload).put(probes::reload)),
+        ("/-/quit", get(probes::quit).post(probes::quit).put(probes::quit)),
+        ("/metrics", get(probes::metrics)),
+        ("/version", get(probes::version)),
+    ];
+    observed(app, paths)
+}
+
+/// Paths of the API: once the server is ready, for pages of other origins too, compressed where the client can.
+fn api(app: &Arc<App>) -> Routes {
+    let paths = [
+        ("/api/v1/query", get(query::instant).post(query::instant)),
+        ("/api/v1/query_range", get(query::range).post(query::range)),
+        ("/api/v1/status/buildinfo", get(status::buildinfo)),
+        ("/api/v1/status/runtimeinfo", get(status::runtimeinfo)),
+        ("/api/v1/status/flags", get(status::flags)),
+        ("/api/v1/status/config", get(status::config)),
+        ("/api/v1/status/tsdb", get(status::tsdb)),
+        ("/api/v1/admin/tsdb/flush", post(admin::flush).put(admin::flush)),
+    ];
+    observed(app, paths)
+        .route("/api/v1/{*path}", axum::routing::options(no_content))
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .layer(from_fn_with_state(Arc::clone(app), cors::cors))
+        .layer(from_fn_with_state(Arc::clone(app), probes::when_ready))
+}
+
+/// Routes that are counted under their pattern.
+fn observed<const N: usize>(app: &Arc<App>, paths: [(&'static str, MethodRouter<Arc<App>>); N]) -> Routes {
+    paths.into_iter().fold(Router::new(), |router, (path, handler)| {
+        let layer = from_fn_with_state((Arc::clone(app), path), observe::observe);
+        router.route(path, handler.layer(layer))
+    })
+}
+
+async fn no_content() -> StatusCode {
+    StatusCode::NO_CONTENT
+}
+
+fn redirect(target: &str) -> Response<axum::body::Body> {
+    (StatusCode::FOUND, [(header::LOCATION, target.to_owned())]).into_response()
+}

@@ -1,0 +1,214 @@
+//! `/api/v1/status`: what runs, how it was started, what it holds.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::Response;
+use serde::Serialize;
+
+use crate::db::NamedCount;
+use crate::model::{Timestamp, format_rfc3339_ms};
+
+use super::answer::{ApiError, ErrorKind, success_value};
+use super::app::App;
+use super::params::parse_integer;
+
+/// Version of Prometheus whose API, configuration and language are served. Clients decide by it what they may ask.
+pub const PROMETHEUS_VERSION: &str = "3.14.0";
+
+/// Most entries of each list of `/api/v1/status/tsdb`.
+const TSDB_LIMIT_MAX: i64 = 10_000;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BuildInfo {
+    version: &'static str,
+    revision: &'static str,
+    branch: &'static str,
+    build_user: &'static str,
+    build_date: &'static str,
+    go_version: &'static str,
+}
+
+/// Fields of upstream alone: Grafana takes a server with further ones for another product.
+pub(super) fn build_info() -> BuildInfo {
+    BuildInfo {
+        version: PROMETHEUS_VERSION,
+        revision: concat!("perdura-", env!("CARGO_PKG_VERSION")),
+        branch: "HEAD",
+        build_user: "",
+        build_date: "",
+        go_version: "",
+    }
+}
+
+/// `/api/v1/status/buildinfo`
+pub(super) async fn buildinfo() -> Response<Body> {
+    success_value(&build_info())
+}
+
+/// `/api/v1/status/flags`
+pub(super) async fn flags(State(app): State<Arc<App>>) -> Response<Body> {
+    success_value(&app.options.flags)
+}
+
+#[derive(Serialize)]
+struct ConfigJson {
+    yaml: String,
+}
+
+/// `/api/v1/status/config`
+pub(super) async fn config(State(app): State<Arc<App>>) -> Response<Body> {
+    success_value(&ConfigJson { yaml: app.services.shown.config_yaml() })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RuntimeInfo {
+    start_time: String,
+    #[serde(rename = "CWD")]
+    cwd: String,
+    hostname: String,
+    server_time: String,
+    reload_config_success: bool,
+    last_config_time: String,
+    corruption_count: u64,
+    goroutine_count: usize,
+    #[serde(rename = "GOMAXPROCS")]
+    threads_max: usize,
+    #[serde(rename = "GOMEMLIMIT")]
+    memory_limit: i64,
+    #[serde(rename = "GOGC")]
+    gogc: &'static str,
+    #[serde(rename = "GODEBUG")]
+    godebug: &'static str,
+    storage_retention: String,
+}
+
+/// `/api/v1/status/runtimeinfo`. Goroutines are threads here.
+pub(super) async fn runtimeinfo(State(app): State<Arc<App>>) -> Response<Body> {
+    let services = &app.services;
+    let (loaded_at, reload_worked) = services.shown.last_reload();
+    success_value(&RuntimeInfo {
+        start_time: rfc3339(app.started_at),
+        cwd: std::env::current_dir().map(|path| path.display().to_string()).unwrap_or_default(),
+        hostname: hostname(),
+        server_time: rfc3339(services.clock.now_ms()),
+        reload_config_success: reload_worked,
+        last_config_time: rfc3339(loaded_at / 1_000 * 1_000),
+        corruption_count: 0,
+        goroutine_count: std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count),
+        threads_max: std::thread::available_parallelism().map_or(1, usize::from),
+        memory_limit: i64::MAX,
+        gogc: "",
+        godebug: "",
+        storage_retention: services.shown.retention(),
+    })
+}
+
+pub(crate) fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .or_else(|_| std::env::var("HOSTNAME"))
+        .unwrap_or_default()
+}
+
+/// A time as Go writes it: fractions without trailing zeros.
+pub(super) fn rfc3339(t: Timestamp) -> String {
+    let text = format_rfc3339_ms(t).unwrap_or_else(|| "0001-01-01T00:00:00Z".to_owned());
+    match text.strip_suffix('Z').and_then(|text| text.split_once('.')) {
+        Some((whole, fraction)) => match fraction.trim_end_matches('0') {
+            "" => format!("{whole}Z"),
+            digits => format!("{whole}.{digits}Z"),
+        },
+        None => text,
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HeadStatsJson {
+    num_series: u64,
+    num_label_pairs: u64,
+    chunk_count: u64,
+    min_time: Timestamp,
+    max_time: Timestamp,
+}
+
+#[derive(Serialize)]
+struct NamedCountJson<'a> {
+    name: &'a str,
+    value: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TsdbJson<'a> {
+    head_stats: HeadStatsJson,
+    series_count_by_metric_name: Vec<NamedCountJson<'a>>,
+    label_value_count_by_label_name: Vec<NamedCountJson<'a>>,
+    memory_in_bytes_by_label_name: Vec<NamedCountJson<'a>>,
+    series_count_by_label_value_pair: Vec<NamedCountJson<'a>>,
+}
+
+fn named(counts: &[NamedCount], limit: usize) -> Vec<NamedCountJson<'_>> {
+    counts.iter().take(limit).map(|count| NamedCountJson { name: &count.name, value: count.count }).collect()
+}
+
+/// `/api/v1/status/tsdb`
+pub(super) async fn tsdb(State(app): State<Arc<App>>, request: Request) -> Result<Response<Body>, ApiError> {
+    let params = app.params(request).await?;
+    let limit = match params.get("limit") {
+        "" => 10,
+        text => parse_integer(text)
+            .ok()
+            .filter(|limit| *limit >= 1)
+            .ok_or_else(|| ApiError::bad_data("limit must be a positive number"))?,
+    };
+    if limit > TSDB_LIMIT_MAX {
+        return Err(ApiError::bad_data(format!("limit must not exceed {TSDB_LIMIT_MAX}")));
+    }
+    let limit = usize::try_from(limit).expect("the limit was checked");
+    let database = app
+        .services
+        .database
+        .clone()
+        .ok_or_else(|| ApiError::new(ErrorKind::Unavailable, "there is no database"))?;
+    Ok(app
+        .blocking(move |_| {
+            let stats = database.stats();
+            success_value(&TsdbJson {
+                head_stats: HeadStatsJson {
+                    num_series: stats.head_series,
+                    num_label_pairs: stats.label_pairs,
+                    // The head has no chunks: each series counts as one.
+                    chunk_count: stats.head_series,
+                    min_time: stats.head_oldest.unwrap_or(i64::MAX),
+                    max_time: stats.head_newest.unwrap_or(i64::MIN),
+                },
+                series_count_by_metric_name: named(&stats.series_by_metric, limit),
+                label_value_count_by_label_name: named(&stats.values_by_label, limit),
+                memory_in_bytes_by_label_name: named(&stats.bytes_by_label, limit),
+                series_count_by_label_value_pair: named(&stats.series_by_pair, limit),
+            })
+        })
+        .await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_no_trailing_zeros() {
+        for (t, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (1_435_781_451_780, "2015-07-01T20:10:51.78Z"),
+            (1_435_781_451_781, "2015-07-01T20:10:51.781Z"),
+            (i64::MIN, "0001-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(t), text);
+        }
+    }
+}
