@@ -25,6 +25,19 @@ pub fn format_float(value: f64) -> String {
     }
 }
 
+/// `value` as Go prints it with `%g` or `%v`: shortest that reads back, with an exponent of at least two digits below
+/// 1e-4 and from 1e6 on; `NaN`, `+Inf`, `-Inf`. Upstream's messages print numbers so.
+pub fn format_float_g(value: f64) -> String {
+    let scientific = format!("{value:e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else { return format_float(value) };
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if (-4..6).contains(&exponent) {
+        return format_float(value);
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{digits}e{sign}{:02}", exponent.abs())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +56,24 @@ mod tests {
         ];
         for (value, text) in cases {
             assert_eq!(format_float(value), text);
+        }
+    }
+
+    #[test]
+    fn exponents_appear_where_go_has_them() {
+        let cases = [
+            (0.0, "0"),
+            (123_456.0, "123456"),
+            (1e6, "1e+06"),
+            (1_234_567.5, "1.2345675e+06"),
+            (1e100, "1e+100"),
+            (0.0001, "0.0001"),
+            (-0.000_012, "-1.2e-05"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(format_float_g(value), text);
         }
     }
 

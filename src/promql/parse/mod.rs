@@ -16,9 +16,14 @@ mod parser;
 mod duration;
 mod selector;
 mod check;
+mod print;
+mod pretty;
+mod json;
 
 pub use error::ParseError;
+pub use json::to_json;
 pub use options::ParserOptions;
+pub use pretty::pretty;
 
 use crate::model::Matcher;
 
@@ -51,22 +56,4 @@ pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_is_deep_enough_to_overflow_the_stack() {
-        for unit in
-            ["(", "-", "a[", "sum(", "a + (", "a ^ ", "a or ", "a[1m:1m]", "{", "a offset (", "a[(", "[5m:]"]
-        {
-            for tail in ["", "a", ")", "]"] {
-                let text = unit.repeat(10_000 / unit.len()) + tail;
-                assert!(parse_expr(&text, &ParserOptions::ALL).is_err(), "{unit}");
-            }
-        }
-        let deep = "(".repeat(150) + "a" + &")".repeat(150);
-        assert!(parse_expr(&deep, &ParserOptions::ALL).is_ok());
-        let chain = vec!["a"; 450].join(" or ");
-        assert!(parse_expr(&chain, &ParserOptions::ALL).is_ok());
-    }
-}
+mod tests;
