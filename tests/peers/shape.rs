@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// Members that upstream's newer releases answer, and the real Prometheus at hand does not yet.
 const NEWER: &[&str] = &[
-    // Samples that a query read from storage, beside those that it held (changelog of 3.14, #18081).
+    // Samples that a query read from storage, beside those that it held (changelog of 3.13.0, #18081).
     "samplesRead",
     "samplesReadPerStep",
     // Parsed queries: extended range selectors, fill modifiers and duration expressions.
