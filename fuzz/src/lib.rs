@@ -1,0 +1,33 @@
+//! What each fuzz target does with its bytes: no panic, no memory without bound, and whatever was accepted survives a
+//! round trip or agrees with an oracle.
+//!
+//! The targets under `fuzz_targets/` call these, and so does `tests/fuzz_replay.rs`, which replays the corpus under
+//! stable Rust. A new target is a function here, a line in [`TARGETS`], a file in `fuzz_targets/` with its entry in
+//! `Cargo.toml`, and a folder of seeds.
+
+mod oracle;
+mod query;
+mod storage;
+mod text;
+mod wire;
+
+/// A target's body.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name, which is also the name of its folder of seeds.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("chunk_decode", storage::chunk_decode),
+    ("exposition_openmetrics", text::exposition_openmetrics),
+    ("exposition_text", text::exposition_text),
+    ("promql_parse", query::promql_parse),
+    ("relabel_config", text::relabel_config),
+    ("remote_write_v1", wire::remote_write_v1),
+    ("remote_write_v2", wire::remote_write_v2),
+    ("snappy_decompress", wire::snappy_decompress),
+];
+
+/// Runs one target on `data`.
+pub fn run(name: &str, data: &[u8]) {
+    let (_, target) = TARGETS.iter().find(|(known, _)| *known == name).expect("the target is listed");
+    target(data);
+}
