@@ -33,8 +33,6 @@ pub struct DatabaseOptions {
     pub retention_ms: i64,
     /// Parts of the head that are locked apart; a power of two.
     pub shards: usize,
-    /// Randomness: numbers that mark log files.
-    pub seed: u64,
     /// Longest time that samples stay in memory only, in milliseconds.
     pub flush_interval_ms: i64,
     /// Most bytes of log that are not in segments yet, before a flush begins.
@@ -55,7 +53,6 @@ impl DatabaseOptions {
             wal_sync: WalSync::Always,
             retention_ms: 0,
             shards: 16,
-            seed: std::process::id().into(),
             flush_interval_ms: 30 * 60 * 1_000,
             flush_log_bytes: 128 << 20,
             queue_bytes_max: 64 << 20,

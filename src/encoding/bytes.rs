@@ -210,6 +210,11 @@ impl ByteWriter {
         self.bytes.is_empty()
     }
 
+    /// Makes room for so many bytes more.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
+    }
+
     /// Forgets what was written, keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();

@@ -1,0 +1,144 @@
+//! Writing: judge, encode, commit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::head::{PinnedEpoch, SeriesPlace};
+use crate::model::{TenantId, TimeSpan, Timestamp};
+use crate::storage::{Acceptance, Append, AppendError, Batch, Columns, Outcome, SampleKind};
+use crate::wal::{BatchEncoder, RejectedSet, SeriesUse};
+
+use super::Database;
+use super::commit::Pending;
+use super::judge::{Stored, Value, is_stateless, judge_stored, judge_times};
+use super::lock::{lock, read};
+use super::merge::merge_rows;
+use super::view::View;
+
+impl Append for Database {
+    fn append(
+        &self,
+        tenant: &TenantId,
+        batch: Batch,
+        acceptance: &Acceptance,
+    ) -> Result<Outcome, AppendError> {
+        if self.is_closed() {
+            return Err(AppendError::Closed);
+        }
+        // Held to the end: a series that was found must not leave the head before its samples are there.
+        let _resolving = read(&self.resolving);
+        let batch = self.without_known_metadata(tenant, batch);
+        let places = self.head.resolve(tenant, &batch, self.options.clock.now_ms());
+        if is_stateless(acceptance) {
+            let rejections = judge_times(&batch, acceptance);
+            return self.commit(tenant, batch, places, rejections);
+        }
+        let _judging = lock(&self.judging);
+        let view = self.view();
+        let stored = StoredSamples { database: self, tenant, epochs: view.pin_epochs(), view: &view };
+        let rejections = judge_stored(&batch, &places, acceptance, &stored);
+        self.commit(tenant, batch, places, rejections)
+    }
+}
+
+impl Database {
+    fn commit(
+        &self,
+        tenant: &TenantId,
+        batch: Batch,
+        places: Vec<SeriesPlace>,
+        rejections: Vec<crate::storage::Rejection>,
+    ) -> Result<Outcome, AppendError> {
+        let rejected = RejectedSet::new(&rejections);
+        let used: Vec<SeriesUse> = places
+            .iter()
+            .map(|place| SeriesUse { reference: place.reference, fingerprint: place.fingerprint })
+            .collect();
+        let encoded = BatchEncoder::new(&batch, &used, &rejected).encode(tenant);
+        let accepted = |kind, len: usize| len - rejected.count_within(kind, &(0..len));
+        let outcome = Outcome {
+            floats: accepted(SampleKind::Float, batch.floats.len()),
+            histograms: accepted(SampleKind::Histogram, batch.histograms.len()),
+            exemplars: accepted(SampleKind::Exemplar, batch.exemplars.len()),
+            rejections,
+        };
+        self.counters.rejected.fetch_add(outcome.rejections.len() as u64, Ordering::Relaxed);
+        if encoded.is_empty() {
+            return Ok(outcome);
+        }
+        let metadata = batch.metadata.clone();
+        let pending = Pending::new(tenant.clone(), batch, places, rejected, encoded);
+        self.committer.commit(pending, &|| Arc::clone(&self.view().current))?;
+        for entry in &metadata {
+            self.head.add_metadata(tenant, &entry.metric, &entry.metadata);
+        }
+        let count = |counter: &AtomicU64, count: usize| counter.fetch_add(count as u64, Ordering::Relaxed);
+        count(&self.counters.floats, outcome.floats);
+        count(&self.counters.histograms, outcome.histograms);
+        count(&self.counters.exemplars, outcome.exemplars);
+        Ok(outcome)
+    }
+
+    /// Senders repeat metadata every minute; what is known already needs no place in the log.
+    fn without_known_metadata(&self, tenant: &TenantId, mut batch: Batch) -> Batch {
+        batch.metadata.retain(|entry| self.head.is_new_metadata(tenant, &entry.metric, &entry.metadata));
+        batch
+    }
+}
+
+/// What head and segments hold, for an acceptance that asks.
+struct StoredSamples<'a> {
+    database: &'a Database,
+    tenant: &'a TenantId,
+    epochs: Vec<PinnedEpoch>,
+    view: &'a View,
+}
+
+impl StoredSamples<'_> {
+    /// Visits the segments that have the series, in the order in which later ones win.
+    fn each_segment(&self, place: SeriesPlace, mut visit: impl FnMut(&super::view::LiveSegment, u32)) {
+        let segments = self.view.segments.iter().filter(|segment| segment.meta().tenant == *self.tenant);
+        for segment in segments {
+            let labels = self.database.head.labels(self.tenant, place);
+            let matchers: Vec<_> =
+                labels.iter().map(|label| crate::model::Matcher::equal(label.name, label.value)).collect();
+            // A segment that cannot be read cannot refuse a sample either.
+            for row in segment.reader.select(&matchers).unwrap_or_default() {
+                if segment.reader.fingerprint(row).is_ok_and(|found| found == place.fingerprint) {
+                    visit(segment, row);
+                }
+            }
+        }
+    }
+}
+
+impl Stored for StoredSamples<'_> {
+    fn newest(&self, place: SeriesPlace) -> Option<Timestamp> {
+        let mut newest = self.database.head.newest(self.tenant, place, &self.epochs);
+        self.each_segment(place, |segment, row| {
+            let pieces = segment.reader.pieces(row, TimeSpan::ALL).unwrap_or_default();
+            newest = newest.max(pieces.last().map(|piece| piece.span.end));
+        });
+        newest
+    }
+
+    fn at_time(&self, place: SeriesPlace, timestamp: Timestamp) -> Option<Value> {
+        let span = TimeSpan::new(timestamp, timestamp);
+        let mut parts = Columns::default();
+        self.each_segment(place, |segment, row| {
+            parts.begin_row();
+            // The same: an unreadable sample is not compared.
+            let _ = segment.reader.read(row, span, &mut parts);
+        });
+        self.database.head.read(self.tenant, place, &self.epochs, span, &mut parts);
+        let mut merged = Columns::default();
+        merged.begin_row();
+        merge_rows(&parts, &mut merged);
+        let row = merged.row(0);
+        let value = *row.values.first()?;
+        Some(match row.histograms.first().and_then(Option::as_ref) {
+            Some(histogram) => Value::Histogram(Arc::clone(histogram)),
+            None => Value::Float(value),
+        })
+    }
+}

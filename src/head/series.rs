@@ -1,0 +1,315 @@
+//! Series of one tenant, in shards by fingerprint.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::model::{Fingerprint, Labels};
+use crate::storage::Batch;
+
+use super::index::{PairNumber, ShardIndex, Slot};
+use super::lock::{read, write};
+
+/// A series of a batch, found in the head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeriesPlace {
+    /// Its identity.
+    pub fingerprint: Fingerprint,
+    /// Its number in the log; never given to another series while the process lives.
+    pub reference: u64,
+    pub(super) shard: u32,
+    pub(super) slot: Slot,
+}
+
+/// A series that the head knows, with or without samples.
+#[derive(Debug)]
+pub(super) struct SeriesEntry {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) reference: u64,
+    /// In the order of the names; empty where the slot is free.
+    pub(super) pairs: Box<[PairNumber]>,
+    /// When the series was last written to, in seconds.
+    used_s: AtomicU32,
+    pub(super) is_live: bool,
+}
+
+/// Half a fingerprint is already a hash.
+#[derive(Default)]
+struct Identity(u64);
+
+impl Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+/// One shard: who is in it, and how to find them by label.
+#[derive(Debug, Default)]
+pub(super) struct SeriesShard {
+    by_half: HashMap<u64, Slot, BuildHasherDefault<Identity>>,
+    /// Series whose half fingerprint another one has.
+    by_whole: HashMap<Fingerprint, Slot>,
+    pub(super) entries: Vec<SeriesEntry>,
+    free: Vec<Slot>,
+    pub(super) index: ShardIndex,
+}
+
+/// The half by which series are found; the other half chooses the shard.
+fn half(fingerprint: Fingerprint) -> u64 {
+    u64::try_from(fingerprint.0 >> 64).expect("the upper half has 64 bits")
+}
+
+impl SeriesShard {
+    fn find(&self, fingerprint: Fingerprint) -> Option<Slot> {
+        let slot = *self.by_half.get(&half(fingerprint))?;
+        if self.entries[slot as usize].fingerprint == fingerprint {
+            return Some(slot);
+        }
+        self.by_whole.get(&fingerprint).copied()
+    }
+
+    fn create(&mut self, fingerprint: Fingerprint, labels: &Labels, reference: u64, now_s: u32) -> Slot {
+        let pairs = self.index.intern(labels.iter());
+        let entry =
+            SeriesEntry { fingerprint, reference, pairs, used_s: AtomicU32::new(now_s), is_live: true };
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.entries[slot as usize] = entry;
+                slot
+            }
+            None => {
+                let slot = Slot::try_from(self.entries.len()).expect("a shard has fewer than 2^32 series");
+                self.entries.push(entry);
+                slot
+            }
+        };
+        self.index.add(slot, &self.entries[slot as usize].pairs);
+        let holder = *self.by_half.entry(half(fingerprint)).or_insert(slot);
+        if holder != slot {
+            self.by_whole.insert(fingerprint, slot);
+        }
+        slot
+    }
+
+    /// Removes the series that were not written to since `used_before_s` and that `is_idle`. Returns how many.
+    pub(super) fn remove_idle(&mut self, used_before_s: u32, is_idle: impl Fn(Slot) -> bool) -> u64 {
+        let mut removed: Vec<Slot> = Vec::new();
+        let mut pairs = Vec::new();
+        for (at, entry) in self.entries.iter_mut().enumerate() {
+            let slot = Slot::try_from(at).expect("slots have 32 bits");
+            if entry.is_live && entry.used_s.load(Ordering::Relaxed) < used_before_s && is_idle(slot) {
+                entry.is_live = false;
+                pairs.extend_from_slice(&std::mem::take(&mut entry.pairs));
+                removed.push(slot);
+            }
+        }
+        for slot in &removed {
+            let fingerprint = self.entries[*slot as usize].fingerprint;
+            if self.by_whole.remove(&fingerprint).is_none() {
+                self.by_half.remove(&half(fingerprint));
+                // Another series with this half must take the place, or it would be lost from sight.
+                let heir = self.by_whole.iter().find(|(other, _)| half(**other) == half(fingerprint));
+                if let Some((other, heir)) = heir.map(|(other, heir)| (*other, *heir)) {
+                    self.by_whole.remove(&other);
+                    self.by_half.insert(half(other), heir);
+                }
+            }
+        }
+        self.index.remove(pairs, |slot| removed.binary_search(&slot).is_ok());
+        self.free.extend_from_slice(&removed);
+        removed.len() as u64
+    }
+
+    /// Labels of a series.
+    pub(super) fn labels(&self, slot: Slot) -> Labels {
+        let pairs = self.entries[slot as usize].pairs.iter();
+        Labels::from_pairs(pairs.map(|pair| {
+            let label = self.index.label(*pair);
+            (label.name, label.value)
+        }))
+    }
+
+    /// How many series there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+}
+
+/// All series of one tenant.
+#[derive(Debug)]
+pub(super) struct SeriesTable {
+    pub(super) shards: Box<[RwLock<SeriesShard>]>,
+}
+
+impl SeriesTable {
+    /// `shards`: a power of two.
+    pub(super) fn new(shards: usize) -> Self {
+        assert!(shards.is_power_of_two(), "shards are chosen by the lowest bits");
+        Self { shards: (0..shards).map(|_| RwLock::default()).collect() }
+    }
+
+    fn shard_of(&self, fingerprint: Fingerprint) -> usize {
+        let mask = self.shards.len() as u128 - 1;
+        usize::try_from(fingerprint.0 & mask).expect("there are fewer shards than an index can count")
+    }
+
+    /// Places of a batch's series, in its order; makes those that are new. Locks each shard once or twice.
+    pub(super) fn resolve(&self, batch: &Batch, references: &AtomicU64, now_s: u32) -> Vec<SeriesPlace> {
+        let mut places: Vec<SeriesPlace> = batch
+            .series
+            .iter()
+            .map(|series| {
+                let fingerprint = Fingerprint::of(batch.labels_of(series));
+                let shard = u32::try_from(self.shard_of(fingerprint)).expect("shards are few");
+                SeriesPlace { fingerprint, reference: 0, shard, slot: 0 }
+            })
+            .collect();
+        for (shard, members) in by_shard(&places, self.shards.len()).iter() {
+            let unknown = self.find_known(shard, members, &mut places, now_s);
+            if !unknown.is_empty() {
+                self.create_unknown(shard, &unknown, &mut places, batch, references, now_s);
+            }
+        }
+        places
+    }
+
+    fn find_known(&self, shard: usize, members: &[u32], places: &mut [SeriesPlace], now_s: u32) -> Vec<u32> {
+        let shard = read(&self.shards[shard]);
+        let mut unknown = Vec::new();
+        for &member in members {
+            let place = &mut places[member as usize];
+            match shard.find(place.fingerprint) {
+                Some(slot) => {
+                    let entry = &shard.entries[slot as usize];
+                    entry.used_s.fetch_max(now_s, Ordering::Relaxed);
+                    (place.slot, place.reference) = (slot, entry.reference);
+                }
+                None => unknown.push(member),
+            }
+        }
+        unknown
+    }
+
+    fn create_unknown(
+        &self,
+        shard: usize,
+        unknown: &[u32],
+        places: &mut [SeriesPlace],
+        batch: &Batch,
+        references: &AtomicU64,
+        now_s: u32,
+    ) {
+        let mut shard = write(&self.shards[shard]);
+        for &member in unknown {
+            let place = &mut places[member as usize];
+            // Another request, or an earlier entry of this batch, may have made it meanwhile.
+            let slot = shard.find(place.fingerprint).unwrap_or_else(|| {
+                let canonical = batch.labels_of(&batch.series[member as usize]);
+                let labels = Labels::from_bytes(canonical).expect("a batch holds canonical labels");
+                let reference = references.fetch_add(1, Ordering::Relaxed);
+                shard.create(place.fingerprint, &labels, reference, now_s)
+            });
+            (place.slot, place.reference) = (slot, shard.entries[slot as usize].reference);
+        }
+    }
+}
+
+/// A batch's series by shard, in the batch's order within each.
+#[derive(Debug)]
+pub(super) struct ByShard {
+    members: Vec<u32>,
+    /// Where each shard's members end.
+    ends: Vec<usize>,
+}
+
+impl ByShard {
+    /// Shards that have members, with them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &[u32])> {
+        self.ends.iter().enumerate().filter_map(|(shard, &end)| {
+            let start = if shard == 0 { 0 } else { self.ends[shard - 1] };
+            (start < end).then(|| (shard, &self.members[start..end]))
+        })
+    }
+}
+
+/// Sorts series into shards by counting.
+pub(super) fn by_shard(places: &[SeriesPlace], shards: usize) -> ByShard {
+    let mut starts = vec![0_usize; shards];
+    for place in places {
+        starts[place.shard as usize] += 1;
+    }
+    let mut sum = 0;
+    for start in &mut starts {
+        sum += std::mem::replace(start, sum);
+    }
+    let mut members = vec![0_u32; places.len()];
+    for (at, place) in places.iter().enumerate() {
+        let next = &mut starts[place.shard as usize];
+        members[*next] = u32::try_from(at).expect("a batch has fewer than 2^32 series");
+        *next += 1;
+    }
+    // Each start has moved to its shard's end.
+    ByShard { members, ends: starts }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(names: &[&str]) -> Batch {
+        let mut batch = Batch::default();
+        for name in names {
+            batch.begin_series(&Labels::from_pairs([("__name__", *name)]));
+        }
+        batch
+    }
+
+    #[test]
+    fn a_series_has_one_place() {
+        let table = SeriesTable::new(4);
+        let references = AtomicU64::new(1);
+        let first = table.resolve(&batch(&["a", "b", "a"]), &references, 0);
+        assert_eq!(first[0], first[2]);
+        assert_ne!(first[0].reference, first[1].reference);
+        assert_eq!(table.resolve(&batch(&["b"]), &references, 0), [first[1]]);
+        let shard = read(&table.shards[first[1].shard as usize]);
+        assert_eq!(shard.labels(first[1].slot).metric_name(), "b");
+    }
+
+    #[test]
+    fn idle_series_leave_and_their_slots_are_used_again() {
+        let table = SeriesTable::new(1);
+        let references = AtomicU64::new(1);
+        let old = table.resolve(&batch(&["a", "b"]), &references, 10);
+        table.resolve(&batch(&["b"]), &references, 20);
+        assert_eq!(write(&table.shards[0]).remove_idle(15, |_| true), 1);
+        assert_eq!(read(&table.shards[0]).len(), 1);
+        let new = table.resolve(&batch(&["c", "b", "a"]), &references, 30);
+        assert_eq!((new[0].slot, new[1]), (old[0].slot, old[1]));
+        assert!(new[2].reference > old[0].reference, "a number is never used again");
+    }
+
+    #[test]
+    fn series_with_equal_halves_are_told_apart() {
+        let mut shard = SeriesShard::default();
+        let prints = [Fingerprint(7 << 64 | 1), Fingerprint(7 << 64 | 2), Fingerprint(7 << 64 | 3)];
+        for (at, print) in prints.iter().enumerate() {
+            let labels = Labels::from_pairs([("a", at.to_string())]);
+            assert_eq!(shard.create(*print, &labels, at as u64, 5), at as Slot);
+        }
+        assert_eq!(prints.map(|print| shard.find(print)), [Some(0), Some(1), Some(2)]);
+        assert_eq!(shard.remove_idle(9, |slot| slot == 0), 1);
+        assert_eq!(prints.map(|print| shard.find(print)), [None, Some(1), Some(2)]);
+    }
+}
