@@ -11,6 +11,7 @@ pub mod encoding;
 pub mod fs;
 pub mod chunk;
 pub mod wal;
+pub mod index;
 pub mod segment;
 pub mod head;
 pub mod db;

@@ -6,11 +6,18 @@
 //!
 //! Layout: `storage-format.md`, "Segment file". Names, syncing and removal of files are the database's.
 
+mod extras;
+mod footer;
 mod meta;
-mod naive;
+mod pages;
 mod reader;
+mod record;
 mod source;
+mod symbols;
+mod times;
 mod writer;
+#[cfg(test)]
+mod tests;
 
 pub use meta::{SegmentError, SegmentHeader, SegmentMeta};
 pub use reader::SegmentReader;
