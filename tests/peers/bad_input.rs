@@ -29,6 +29,7 @@ fn malformed_bodies_are_refused() {
         bad_bodies(now_ms()).iter().filter_map(|body| refuse(&server, body).err()).collect();
     assert!(failures.is_empty(), "{} requests:\n{}", failures.len(), failures.join("\n"));
     assert_eq!(everything(&server), before, "what was stored has changed");
+    assert!(left_out(&server) >= 5.0, "series that protocol 1.0 leaves out are counted");
     let growth = server.status_bytes("VmRSS:").saturating_sub(resident);
     assert!(growth <= GROWTH_BYTES_MAX, "resident memory grew by {growth} bytes");
     println!(
@@ -124,6 +125,15 @@ fn refuse(server: &Server, body: &BadBody) -> Result<(), String> {
         Some(word) => Err(format!("{}: the message does not say {word:?}: {}", body.name, answer.text())),
         None => Ok(()),
     }
+}
+
+/// How many samples were left out for their labels, as the server counts them.
+fn left_out(server: &Server) -> f64 {
+    let text = server.get("/metrics", &[]).expect("the server answers").text();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("prometheus_api_remote_write_invalid_labels_samples_total "));
+    line.and_then(|value| value.parse().ok()).unwrap_or(0.0)
 }
 
 /// Writes a few series with both protocols; returns everything that is stored then.
