@@ -195,7 +195,7 @@ fn disk_bytes(folder: &Path) -> (u64, u64) {
     while let Some((path, in_log)) = open.pop() {
         for entry in fs::read_dir(&path).into_iter().flatten().flatten() {
             let name = entry.file_name();
-            let is_log = in_log || name == "wal" || name == "reserve";
+            let is_log = in_log || name == "log" || name == "reserve";
             match entry.metadata() {
                 Ok(metadata) if metadata.is_dir() => open.push((entry.path(), is_log)),
                 Ok(metadata) if is_log => log += metadata.len(),

@@ -24,6 +24,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("remote_write_v1", wire::remote_write_v1),
     ("remote_write_v2", wire::remote_write_v2),
     ("snappy_decompress", wire::snappy_decompress),
+    ("wal_replay", storage::wal_replay),
 ];
 
 /// Runs one target on `data`.
