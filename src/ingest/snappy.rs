@@ -11,7 +11,7 @@ const EXPANSION_MAX: usize = 22;
 #[non_exhaustive]
 pub enum SnappyError {
     /// More bytes than any acceptable body compresses to.
-    #[error("compressed body of {len} bytes exceeds limit {limit}")]
+    #[error("snappy: compressed body of {len} bytes exceeds limit {limit}")]
     BodyTooLong {
         /// Bytes that came.
         len: usize,
@@ -19,7 +19,7 @@ pub enum SnappyError {
         limit: usize,
     },
     /// The header declares more than is accepted.
-    #[error("declared decompressed length {declared} exceeds limit {limit}")]
+    #[error("snappy: declared decompressed length {declared} exceeds limit {limit}")]
     DeclaredTooLong {
         /// What the header says.
         declared: u64,
@@ -27,7 +27,7 @@ pub enum SnappyError {
         limit: usize,
     },
     /// The header declares more than the body can hold.
-    #[error("declared decompressed length {declared} cannot come from a body of {len} bytes")]
+    #[error("snappy: declared decompressed length {declared} cannot come from a body of {len} bytes")]
     DeclaredImpossible {
         /// What the header says.
         declared: u64,
@@ -106,13 +106,16 @@ mod tests {
         let mut bomb = vec![0x80, 0xf2, 0x8b, 0xa8, 0x09];
         bomb.resize(47, 0);
         let error = decompress(&bomb, DECOMPRESSED_BYTES_MAX, &mut out).expect_err("too long");
-        assert_eq!(error.to_string(), "declared decompressed length 2500000000 exceeds limit 33554432");
+        assert_eq!(
+            error.to_string(),
+            "snappy: declared decompressed length 2500000000 exceeds limit 33554432"
+        );
         let mut sly = vec![0x80, 0x80, 0x80, 0x08];
         sly.resize(47, 0);
         let error = decompress(&sly, DECOMPRESSED_BYTES_MAX, &mut out).expect_err("cannot be");
         assert_eq!(
             error.to_string(),
-            "declared decompressed length 16777216 cannot come from a body of 47 bytes"
+            "snappy: declared decompressed length 16777216 cannot come from a body of 47 bytes"
         );
         assert_eq!(out.capacity(), 0);
         let long = vec![0; 200];

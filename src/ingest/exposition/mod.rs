@@ -13,6 +13,8 @@ mod number;
 mod open_metrics;
 mod parser;
 mod text;
+#[cfg(test)]
+mod tests;
 
 pub use entry::{Entry, ExemplarEntry, LabelText, SampleEntry};
 pub use negotiate::{EscapingScheme, Format, NegotiateError, ScrapeProtocol, accept_header};

@@ -116,19 +116,30 @@ impl<'a> Assembler<'a> {
         let characters: usize =
             labels.iter().map(|label| label.name.chars().count() + label.value.chars().count()).sum();
         if characters > EXEMPLAR_CHARACTERS_MAX {
-            self.decoded.exemplars_dropped += 1;
+            self.drop_exemplar(|| {
+                format!(
+                    "exemplar labels {} are longer than {EXEMPLAR_CHARACTERS_MAX} characters",
+                    Shown(labels)
+                )
+            });
             return Ok(true);
         }
         let mut builder = LabelsBuilder::default();
         for label in labels {
             builder.push(label.name, label.value);
         }
-        let Ok(labels) = builder.build() else {
-            self.decoded.exemplars_dropped += 1;
+        let Ok(set) = builder.build() else {
+            self.drop_exemplar(|| format!("exemplar labels {} are no label set", Shown(labels)));
             return Ok(false);
         };
-        self.decoded.batch.exemplars.push(Exemplar { labels, value, timestamp });
+        self.decoded.batch.exemplars.push(Exemplar { labels: set, value, timestamp });
         Ok(true)
+    }
+
+    /// Leaves an exemplar out; the log learns why.
+    pub(super) fn drop_exemplar(&mut self, why: impl FnOnce() -> String) {
+        self.decoded.exemplars_dropped += 1;
+        self.decoded.notes.push(why);
     }
 
     pub(super) fn push_metadata(

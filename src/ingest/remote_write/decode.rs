@@ -10,9 +10,9 @@ use super::{Protocol, WriteRequestError, v1, v2};
 pub struct Decoded {
     /// All that is sound.
     pub batch: Batch,
-    /// What the sender learns with a 400.
+    /// What is not, in words: the sender learns it with a 400.
     pub problems: Problems,
-    /// What only the log learns: under 1.0 series with invalid labels are no error.
+    /// What is left out without the sender being told, for the log: exemplars that cannot be kept.
     pub notes: Problems,
     /// Samples of both kinds that were left out for their series' labels.
     pub samples_with_invalid_labels: u64,

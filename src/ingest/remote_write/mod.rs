@@ -4,9 +4,11 @@
 //! tools and tests: [`negotiate`] reads the headers, [`decode`] turns a body into one batch, [`receive`] appends it.
 //!
 //! What a sender learns:
-//! - 204: all is stored and durable. Under 1.0 series with invalid labels are left out and counted, as upstream does.
-//! - 400: some of it can never be stored; the rest is. Upstream takes everything back under 1.0; here each sample
-//!   has its own outcome, since the sender will not try again and would lose the sound ones.
+//! - 204: all is stored and durable.
+//! - 400: some of it can never be stored; the rest is, and the message says what is wrong with each part. Under 1.0
+//!   this differs from upstream, which takes the whole request back for one bad sample, and leaves series with
+//!   invalid labels out without a word. A sender does not repeat what was answered with 400, so taking it back would
+//!   lose the sound samples, and silence would hide the loss of the others.
 //! - 413, 415: too long, or not one of the two protocols.
 //! - 429, 503: try again later. Nothing of it is visible; after 503 it may be stored.
 

@@ -99,7 +99,7 @@ pub struct WriteReply {
     /// Samples of both kinds that were left out for their labels:
     /// `prometheus_api_remote_write_invalid_labels_samples_total`.
     pub samples_with_invalid_labels: u64,
-    /// What the log should tell and the sender is not told.
+    /// What is left out without the sender being told, for the log: exemplars that cannot be kept.
     pub notes: Problems,
 }
 
@@ -162,7 +162,7 @@ pub fn receive(
     let decoded = snappy::decompress(body, policy.decompressed_bytes_max, &mut plain)
         .map_err(WriteRequestError::from)
         .and_then(|()| decode(protocol, &plain));
-    let Decoded { batch, mut problems, notes, samples_with_invalid_labels, .. } = match decoded {
+    let Decoded { batch, mut problems, mut notes, samples_with_invalid_labels, .. } = match decoded {
         Ok(decoded) => decoded,
         Err(error) => return WriteReply::refused(&error, Some(protocol)),
     };
@@ -179,7 +179,7 @@ pub fn receive(
         && let Ok(again) = decode(protocol, &plain)
     {
         // The store took the batch. Decoding it a second time is rare and gives the same places.
-        explain(&outcome.rejections, &again.batch, protocol, &mut problems);
+        explain(&outcome.rejections, &again.batch, protocol, &mut problems, &mut notes);
     }
     let status = if problems.is_empty() { 204 } else { 400 };
     WriteReply {
@@ -207,30 +207,34 @@ fn failed(error: &AppendError, protocol: Protocol) -> WriteReply {
 }
 
 /// Says of each refused sample why, and which it was.
-fn explain(rejections: &[Rejection], batch: &Batch, protocol: Protocol, problems: &mut Problems) {
+fn explain(
+    rejections: &[Rejection],
+    batch: &Batch,
+    protocol: Protocol,
+    problems: &mut Problems,
+    notes: &mut Problems,
+) {
     for rejection in rejections {
-        let timestamp = match rejection.kind {
-            SampleKind::Float => batch.floats[rejection.index].timestamp,
-            SampleKind::Histogram => batch.histograms[rejection.index].timestamp,
-            // An exemplar is a service: only 2.0 is told, and only what it can put right.
-            SampleKind::Exemplar
-                if protocol == Protocol::V1 || rejection.reason != RejectReason::OutOfOrder =>
-            {
-                continue;
-            }
-            SampleKind::Exemplar => batch.exemplars[rejection.index].timestamp,
+        let (what, timestamp) = match rejection.kind {
+            SampleKind::Float => ("", batch.floats[rejection.index].timestamp),
+            SampleKind::Histogram => ("", batch.histograms[rejection.index].timestamp),
+            SampleKind::Exemplar => ("exemplar: ", batch.exemplars[rejection.index].timestamp),
         };
-        problems.push(|| {
-            let what = match (rejection.kind, rejection.reason) {
-                (SampleKind::Exemplar, _) => "out of order exemplar".to_owned(),
-                (_, RejectReason::TooFarAhead) => {
-                    format!("{}: timestamp is too far in the future", rejection.reason)
-                }
-                (_, reason) => reason.to_string(),
-            };
+        let reason = match rejection.reason {
+            RejectReason::TooFarAhead => "out of bounds: timestamp is too far in the future".to_owned(),
+            RejectReason::OutOfOrder if rejection.kind == SampleKind::Exemplar => {
+                "out of order exemplar".to_owned()
+            }
+            reason => format!("{what}{reason}"),
+        };
+        // An exemplar is a service: only 2.0 is told, and only what a sender can put right.
+        let is_told = rejection.kind != SampleKind::Exemplar
+            || (protocol == Protocol::V2 && rejection.reason == RejectReason::OutOfOrder);
+        let list = if is_told { &mut *problems } else { &mut *notes };
+        list.push(|| {
             let labels = Labels::from_bytes(batch.labels_of(&batch.series[rejection.series]));
             let labels = labels.expect("the decoder writes canonical labels");
-            format!("{what} for series {labels} at timestamp {timestamp}")
+            format!("{reason} for series {labels} at timestamp {timestamp}")
         });
     }
 }

@@ -22,15 +22,22 @@ pub(super) fn decode(plain: &[u8]) -> Result<Decoded, WriteRequestError> {
     Ok(assembler.decoded)
 }
 
+/// A label whose name or value is not UTF-8: spoils its series, but not the request.
+struct BadText {
+    error: ProtobufError,
+    /// The label's name, where that one is sound.
+    name: String,
+}
+
 fn read_series<'a>(mut series: Reader<'a>, assembler: &mut Assembler<'a>) -> Result<(), WriteRequestError> {
     let start = series.offset();
-    let mut bad_text: Option<ProtobufError> = None;
+    let mut bad_text: Option<BadText> = None;
     assembler.begin_series();
     while let Some(tag) = series.next_tag()? {
         match tag.field {
             1 => match read_label(series.message(tag, "timeseries.labels")?)? {
                 Ok(label) => assembler.labels.push(label),
-                Err(error) => bad_text = Some(error),
+                Err(bad) => bad_text = Some(bad),
             },
             2 => {
                 let sample = read_sample(series.message(tag, "timeseries.samples")?)?;
@@ -44,33 +51,35 @@ fn read_series<'a>(mut series: Reader<'a>, assembler: &mut Assembler<'a>) -> Res
             _ => series.skip(tag)?,
         }
     }
-    let samples = assembler.samples_seen() as u64;
-    let ended = match bad_text {
-        Some(_) => {
-            assembler.drop_series();
-            Ok(())
-        }
-        None => assembler.end_series(),
-    };
-    if ended.is_ok() && bad_text.is_none() {
-        return Ok(());
-    }
-    // Upstream answers 204 all the same: only the log and a counter tell.
-    let Assembler { decoded, labels, .. } = assembler;
-    decoded.samples_with_invalid_labels += samples;
-    decoded.notes.push(|| match (bad_text, ended) {
-        (None, Err(problem)) => format!("series at byte {start} is left out: {}", problem.describe(labels)),
-        (bad_text, _) => {
-            let error = bad_text.map(|error| error.to_string()).unwrap_or_default();
-            format!("series at byte {start} is left out: {error}")
-        }
-    });
+    end_series(assembler, start, bad_text);
     Ok(())
 }
 
-/// A label; the inner error is a text that is not UTF-8, which spoils the series but not the request.
-fn read_label(mut reader: Reader<'_>) -> Result<Result<Label<'_>, ProtobufError>, ProtobufError> {
+/// Ends the series that began at byte `start`, or takes it out again and says why.
+fn end_series(assembler: &mut Assembler<'_>, start: usize, bad_text: Option<BadText>) {
+    let samples = assembler.samples_seen() as u64;
+    match bad_text {
+        Some(BadText { error, name }) => {
+            assembler.drop_series();
+            refuse(&mut assembler.decoded, start, samples, || format!("invalid label {name:?}: {error}"));
+        }
+        None => {
+            if let Err(problem) = assembler.end_series() {
+                let Assembler { decoded, labels, .. } = assembler;
+                refuse(decoded, start, samples, || problem.describe(labels));
+            }
+        }
+    }
+}
+
+fn refuse(decoded: &mut Decoded, start: usize, samples: u64, why: impl FnOnce() -> String) {
+    decoded.samples_with_invalid_labels += samples;
+    decoded.problems.push(|| format!("{} (series at byte {start})", why()));
+}
+
+fn read_label(mut reader: Reader<'_>) -> Result<Result<Label<'_>, BadText>, ProtobufError> {
     let mut label = Label { name: "", value: "" };
+    let mut bad = None;
     while let Some(tag) = reader.next_tag()? {
         let text = match tag.field {
             1 => reader.text(tag, "timeseries.labels.name").map(|name| label.name = name),
@@ -79,11 +88,14 @@ fn read_label(mut reader: Reader<'_>) -> Result<Result<Label<'_>, ProtobufError>
         };
         match text {
             Ok(()) => {}
-            Err(error) if error.problem == ProtobufProblem::Utf8 => return Ok(Err(error)),
+            Err(error) if error.problem == ProtobufProblem::Utf8 => bad = Some(error),
             Err(error) => return Err(error),
         }
     }
-    Ok(Ok(label))
+    Ok(match bad {
+        None => Ok(label),
+        Some(error) => Err(BadText { error, name: label.name.chars().take(64).collect() }),
+    })
 }
 
 fn read_sample(mut reader: Reader<'_>) -> Result<FloatEntry, ProtobufError> {
@@ -101,23 +113,24 @@ fn read_sample(mut reader: Reader<'_>) -> Result<FloatEntry, ProtobufError> {
 fn read_exemplar(mut reader: Reader<'_>, assembler: &mut Assembler<'_>) -> Result<(), WriteRequestError> {
     let mut labels = Vec::new();
     let (mut value, mut timestamp): (f64, Timestamp) = (0.0, 0);
-    let mut is_sound = true;
+    let mut bad_text = None;
     while let Some(tag) = reader.next_tag()? {
         match tag.field {
             1 => match read_label(reader.message(tag, "timeseries.exemplars.labels")?)? {
                 Ok(label) => labels.push(label),
-                Err(_) => is_sound = false,
+                Err(bad) => bad_text = Some(bad),
             },
             2 => value = reader.double(tag, "timeseries.exemplars.value")?,
             3 => timestamp = reader.int64(tag, "timeseries.exemplars.timestamp")?,
             _ => reader.skip(tag)?,
         }
     }
-    if is_sound {
+    match bad_text {
         // Under 1.0 an exemplar that cannot be kept is no error.
-        assembler.push_exemplar(&labels, value, timestamp)?;
-    } else {
-        assembler.decoded.exemplars_dropped += 1;
+        None => {
+            assembler.push_exemplar(&labels, value, timestamp)?;
+        }
+        Some(BadText { error, .. }) => assembler.drop_exemplar(|| error.to_string()),
     }
     Ok(())
 }
