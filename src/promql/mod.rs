@@ -3,7 +3,12 @@
 //! Knows nothing of the storage wing. The way of a query: `parse`, `plan`, `exec`.
 
 pub mod parse;
+mod text;
+mod annotations;
 mod value;
+mod plan;
+mod functions;
+mod exec;
 mod engine;
 
 pub use engine::{Engine, EngineOptions, QueryError, QueryOptions};

@@ -1,0 +1,533 @@
+//! Arithmetic of native histograms.
+//!
+//! Computations go over [`Sparse`]: populated buckets by index, each sum with what rounding has lost of it.
+
+use crate::model::{
+    CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Span, bucket_bound, format_float_g,
+};
+
+use super::numeric::CompensatedSum;
+
+/// The function of one histogram with that name.
+pub(crate) fn of_one(name: &str) -> Option<fn(&FloatHistogram) -> f64> {
+    Some(match name {
+        "histogram_count" => |histogram| histogram.count,
+        "histogram_sum" => |histogram| histogram.sum,
+        "histogram_avg" => |histogram| histogram.sum / histogram.count,
+        "histogram_stdvar" => variance,
+        "histogram_stddev" => |histogram| variance(histogram).sqrt(),
+        _ => return None,
+    })
+}
+
+/// Variance of the observations, each taken to lie in the middle of its bucket.
+fn variance(histogram: &FloatHistogram) -> f64 {
+    let mean = histogram.sum / histogram.count;
+    let is_custom = histogram.schema == CUSTOM_BUCKETS_SCHEMA;
+    let mut sum = CompensatedSum::default();
+    for bucket in buckets(histogram).into_iter().filter(|bucket| bucket.count != 0.0) {
+        let value = if is_custom {
+            f64::midpoint(bucket.upper, bucket.lower)
+        } else if bucket.lower <= 0.0 && bucket.upper >= 0.0 {
+            0.0
+        } else {
+            (bucket.upper * bucket.lower).sqrt().copysign(bucket.upper)
+        };
+        let delta = value - mean;
+        sum = sum.plus(bucket.count * delta * delta);
+    }
+    sum.value() / histogram.count
+}
+
+/// One bucket with its bounds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct NativeBucket {
+    /// Lower bound.
+    pub(crate) lower: f64,
+    /// Upper bound.
+    pub(crate) upper: f64,
+    /// Observations in it.
+    pub(crate) count: f64,
+}
+
+/// All buckets in rising order: negative ones, the zero bucket where it has observations, positive ones.
+pub(crate) fn buckets(histogram: &FloatHistogram) -> Vec<NativeBucket> {
+    let bound = |index: i32| bucket_bound(index, histogram.schema, &histogram.custom_values);
+    let mut all: Vec<NativeBucket> = indexed(&histogram.negative_spans, &histogram.negative_buckets)
+        .map(|(index, count)| NativeBucket { lower: -bound(index), upper: -bound(index - 1), count })
+        .collect();
+    all.reverse();
+    if histogram.zero_count > 0.0 {
+        let width = histogram.zero_threshold;
+        all.push(NativeBucket { lower: -width, upper: width, count: histogram.zero_count });
+    }
+    all.extend(
+        indexed(&histogram.positive_spans, &histogram.positive_buckets).map(|(index, count)| NativeBucket {
+            lower: bound(index - 1),
+            upper: bound(index),
+            count,
+        }),
+    );
+    all
+}
+
+/// Buckets with their indexes.
+fn indexed<'a>(spans: &'a [Span], buckets: &'a [f64]) -> impl Iterator<Item = (i32, f64)> + 'a {
+    let mut next = 0_i32;
+    let indexes = spans.iter().flat_map(move |span| {
+        let start = next.saturating_add(span.offset);
+        next = start.saturating_add(i32::try_from(span.length).unwrap_or(i32::MAX));
+        start..next
+    });
+    indexes.zip(buckets.iter().copied())
+}
+
+/// A histogram as upstream prints it: `{count:3, sum:5, (1,2]:3}`.
+pub(crate) fn text(histogram: &FloatHistogram) -> String {
+    let g = format_float_g;
+    let mut text = format!("{{count:{}, sum:{}", g(histogram.count), g(histogram.sum));
+    for bucket in buckets(histogram).into_iter().filter(|bucket| bucket.count != 0.0) {
+        let open = if bucket.lower < 0.0 { '[' } else { '(' };
+        let close = if bucket.upper > 0.0 { ']' } else { ')' };
+        text += &format!(", {open}{},{}{close}:{}", g(bucket.lower), g(bucket.upper), g(bucket.count));
+    }
+    text + "}"
+}
+
+/// All populations and the sum multiplied.
+pub(crate) fn scaled(histogram: &FloatHistogram, factor: f64) -> FloatHistogram {
+    let mut result = changed(histogram, |value| value * factor);
+    if factor < 0.0 {
+        result.counter_reset_hint = CounterResetHint::Gauge;
+    }
+    result
+}
+
+/// All populations and the sum divided. By zero there are no buckets left.
+pub(crate) fn divided(histogram: &FloatHistogram, divisor: f64) -> FloatHistogram {
+    let mut result = changed(histogram, |value| value / divisor);
+    if divisor == 0.0 {
+        result.positive_buckets.clear();
+        result.negative_buckets.clear();
+        result.positive_spans.clear();
+        result.negative_spans.clear();
+    } else if divisor < 0.0 {
+        result.counter_reset_hint = CounterResetHint::Gauge;
+    }
+    result
+}
+
+fn changed(histogram: &FloatHistogram, f: impl Fn(f64) -> f64) -> FloatHistogram {
+    let mut result = histogram.clone();
+    for value in [&mut result.zero_count, &mut result.count, &mut result.sum] {
+        *value = f(*value);
+    }
+    for bucket in result.positive_buckets.iter_mut().chain(&mut result.negative_buckets) {
+        *bucket = f(*bucket);
+    }
+    result
+}
+
+/// Whether two histograms say the same, whatever they know of resets.
+pub(crate) fn equal(a: &FloatHistogram, b: &FloatHistogram) -> bool {
+    let bits =
+        |histogram: &FloatHistogram| [histogram.zero_count, histogram.count, histogram.sum].map(f64::to_bits);
+    let populated = |spans: &[Span], buckets: &[f64]| -> Vec<(i32, u64)> {
+        indexed(spans, buckets).map(|(index, count)| (index, count.to_bits())).collect()
+    };
+    a.schema == b.schema
+        && a.zero_threshold == b.zero_threshold
+        && bits(a) == bits(b)
+        && (a.schema != CUSTOM_BUCKETS_SCHEMA || a.custom_values == b.custom_values)
+        && populated(&a.positive_spans, &a.positive_buckets)
+            == populated(&b.positive_spans, &b.positive_buckets)
+        && populated(&a.negative_spans, &a.negative_buckets)
+            == populated(&b.negative_spans, &b.negative_buckets)
+}
+
+/// What adding has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Combined {
+    /// One histogram was marked as a reset, the other as none.
+    pub(crate) hints_collide: bool,
+    /// Custom bounds differed; those that both have are left.
+    pub(crate) bounds_reconciled: bool,
+}
+
+type Side = Vec<(i32, CompensatedSum)>;
+
+/// A histogram while it is computed with.
+#[derive(Clone, Debug)]
+pub(crate) struct Sparse {
+    hint: CounterResetHint,
+    schema: i32,
+    zero_threshold: f64,
+    zero: CompensatedSum,
+    count: CompensatedSum,
+    sum: CompensatedSum,
+    positive: Side,
+    negative: Side,
+    custom_values: Vec<f64>,
+}
+
+impl Sparse {
+    /// Of a histogram.
+    pub(crate) fn of(histogram: &FloatHistogram) -> Self {
+        let side = |spans: &[Span], buckets: &[f64]| -> Side {
+            indexed(spans, buckets).map(|(index, count)| (index, CompensatedSum::of(count))).collect()
+        };
+        Self {
+            hint: histogram.counter_reset_hint,
+            schema: histogram.schema,
+            zero_threshold: histogram.zero_threshold,
+            zero: CompensatedSum::of(histogram.zero_count),
+            count: CompensatedSum::of(histogram.count),
+            sum: CompensatedSum::of(histogram.sum),
+            positive: side(&histogram.positive_spans, &histogram.positive_buckets),
+            negative: side(&histogram.negative_spans, &histogram.negative_buckets),
+            custom_values: histogram.custom_values.clone(),
+        }
+    }
+
+    fn is_custom(&self) -> bool {
+        self.schema == CUSTOM_BUCKETS_SCHEMA
+    }
+
+    /// Adds `sign` times a histogram; `None` where one has custom bounds and the other has not.
+    pub(crate) fn add(&mut self, histogram: &FloatHistogram, sign: f64) -> Option<Combined> {
+        let mut other = Self::of(histogram);
+        if self.is_custom() != other.is_custom() {
+            return None;
+        }
+        let hints_collide = self.combine_hints(other.hint);
+        let mut bounds_reconciled = false;
+        if self.is_custom() {
+            if self.custom_values != other.custom_values {
+                bounds_reconciled = true;
+                let bounds = common(&self.custom_values, &other.custom_values);
+                self.rebound(&bounds);
+                other.rebound(&bounds);
+            }
+        } else {
+            self.reconcile_zero(&mut other);
+            let schema = self.schema.min(other.schema);
+            self.reduce(schema);
+            other.reduce(schema);
+        }
+        for (sum, value) in
+            [(&mut self.zero, other.zero), (&mut self.count, other.count), (&mut self.sum, other.sum)]
+        {
+            *sum = sum.plus(sign * value.value());
+        }
+        self.positive = added(&self.positive, &other.positive, sign);
+        self.negative = added(&self.negative, &other.negative, sign);
+        Some(Combined { hints_collide, bounds_reconciled })
+    }
+
+    fn combine_hints(&mut self, other: CounterResetHint) -> bool {
+        use CounterResetHint::{Gauge, NotReset, Reset, Unknown};
+        let (hint, collide) = match (self.hint, other) {
+            (a, b) if a == b => (a, false),
+            (Gauge, _) | (_, Gauge) => (Gauge, false),
+            (Unknown, _) | (_, Unknown) => (Unknown, false),
+            (Reset | NotReset, _) => (Unknown, true),
+        };
+        self.hint = hint;
+        collide
+    }
+
+    /// Makes both zero buckets equally wide; buckets that are covered then go into them.
+    fn reconcile_zero(&mut self, other: &mut Self) {
+        while self.zero_threshold != other.zero_threshold {
+            if self.zero_threshold < other.zero_threshold {
+                self.widen_zero(other.zero_threshold);
+            } else {
+                other.widen_zero(self.zero_threshold);
+            }
+        }
+    }
+
+    /// Widens the zero bucket to `threshold`, or to the end of the populated bucket that it lies in.
+    fn widen_zero(&mut self, threshold: f64) {
+        let mut threshold = threshold;
+        let bound = |index: i32| bucket_bound(index, self.schema, &[]);
+        loop {
+            let inside = |side: &Side| {
+                side.iter()
+                    .filter(|(_, count)| count.value() != 0.0)
+                    .map(|(index, _)| (bound(index - 1), bound(*index)))
+                    .find(|(lower, upper)| *lower < threshold && threshold < *upper)
+                    .map(|(_, upper)| upper)
+            };
+            match inside(&self.positive).or_else(|| inside(&self.negative)) {
+                Some(wider) => threshold = wider,
+                None => break,
+            }
+        }
+        for side in [&mut self.positive, &mut self.negative] {
+            for (index, count) in side.iter() {
+                if bound(index - 1) < threshold {
+                    self.zero = self.zero.plus(count.sum).plus(count.compensation);
+                }
+            }
+            side.retain(|(index, _)| bound(index - 1) >= threshold);
+        }
+        self.zero_threshold = threshold;
+    }
+
+    /// Merges buckets until they are those of a coarser schema.
+    pub(crate) fn reduce(&mut self, schema: i32) {
+        let Some(shift) = self.schema.checked_sub(schema).filter(|shift| *shift > 0) else { return };
+        for side in [&mut self.positive, &mut self.negative] {
+            let coarse = side.iter().map(|(index, count)| (((index - 1) >> shift) + 1, *count));
+            *side = gathered(coarse);
+        }
+        self.schema = schema;
+    }
+
+    /// Moves buckets to those of fewer bounds.
+    fn rebound(&mut self, bounds: &[f64]) {
+        let old = std::mem::replace(&mut self.custom_values, bounds.to_vec());
+        let moved = self.positive.iter().map(|(index, count)| {
+            let upper = usize::try_from(*index).ok().and_then(|index| old.get(index)).copied();
+            let place = upper.map_or(bounds.len(), |upper| bounds.partition_point(|bound| *bound < upper));
+            (i32::try_from(place).unwrap_or(i32::MAX), *count)
+        });
+        self.positive = gathered(moved);
+    }
+
+    /// All populations and the sum multiplied.
+    pub(crate) fn scale(&mut self, factor: f64) {
+        let scale = |value: &mut CompensatedSum| {
+            value.sum *= factor;
+            value.compensation *= factor;
+        };
+        [&mut self.zero, &mut self.count, &mut self.sum].into_iter().for_each(scale);
+        self.positive.iter_mut().chain(&mut self.negative).for_each(|(_, count)| scale(count));
+    }
+
+    fn divide(&mut self, divisor: f64) {
+        let divide = |value: &mut CompensatedSum| {
+            value.sum /= divisor;
+            value.compensation /= divisor;
+        };
+        [&mut self.zero, &mut self.count, &mut self.sum].into_iter().for_each(divide);
+        self.positive.iter_mut().chain(&mut self.negative).for_each(|(_, count)| divide(count));
+    }
+
+    fn overflows(&self) -> bool {
+        let all = [self.zero, self.count, self.sum];
+        let buckets = self.positive.iter().chain(&self.negative).map(|(_, count)| *count);
+        all.into_iter().chain(buckets).any(|value| value.sum.is_infinite())
+    }
+
+    /// The histogram, without empty buckets.
+    pub(crate) fn finish(self) -> FloatHistogram {
+        let (positive_spans, positive_buckets) = spans_of(&self.positive);
+        let (negative_spans, negative_buckets) = spans_of(&self.negative);
+        FloatHistogram {
+            counter_reset_hint: self.hint,
+            schema: self.schema,
+            zero_threshold: self.zero_threshold,
+            zero_count: self.zero.value(),
+            count: self.count.value(),
+            sum: self.sum.value(),
+            positive_spans,
+            negative_spans,
+            positive_buckets,
+            negative_buckets,
+            custom_values: self.custom_values,
+        }
+    }
+}
+
+/// Sums of the same index become one; indexes rise.
+fn gathered(buckets: impl Iterator<Item = (i32, CompensatedSum)>) -> Side {
+    let mut side: Side = Vec::new();
+    for (index, count) in buckets {
+        match side.last_mut() {
+            Some((last, sum)) if *last == index => *sum = sum.plus(count.sum).plus(count.compensation),
+            _ => side.push((index, count)),
+        }
+    }
+    side
+}
+
+fn added(a: &Side, b: &Side, sign: f64) -> Side {
+    let mut sum: Side = Vec::with_capacity(a.len().max(b.len()));
+    let (mut a, mut b) = (a.iter().peekable(), b.iter().peekable());
+    loop {
+        let order = match (a.peek(), b.peek()) {
+            (None, None) => return sum,
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some((a, _)), Some((b, _))) => a.cmp(b),
+        };
+        let left = if order.is_le() { a.next() } else { None };
+        let right = if order.is_ge() { b.next() } else { None };
+        sum.extend(match (left, right) {
+            (Some((index, a)), Some((_, b))) => Some((*index, a.plus(sign * b.value()))),
+            (Some((index, a)), None) => Some((*index, *a)),
+            (None, Some((index, b))) => Some((*index, CompensatedSum::of(sign * b.value()))),
+            (None, None) => None,
+        });
+    }
+}
+
+/// Bounds that both have.
+fn common(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().copied().filter(|bound| b.contains(bound)).collect()
+}
+
+fn spans_of(side: &Side) -> (Vec<Span>, Vec<f64>) {
+    let mut spans: Vec<Span> = Vec::new();
+    let mut buckets = Vec::with_capacity(side.len());
+    let mut next = 0_i32;
+    for (index, count) in side {
+        let count = count.value();
+        if count == 0.0 {
+            continue;
+        }
+        match spans.last_mut() {
+            Some(span) if *index == next => span.length += 1,
+            _ => spans.push(Span { offset: index - next, length: 1 }),
+        }
+        next = index + 1;
+        buckets.push(count);
+    }
+    (spans, buckets)
+}
+
+/// A sum of histograms.
+pub(crate) struct HistogramSum(Sparse);
+
+impl HistogramSum {
+    /// Of one.
+    pub(crate) fn of(histogram: &FloatHistogram) -> Self {
+        Self(Sparse::of(histogram))
+    }
+
+    /// With one more: whether custom bounds differed; `None` where the two do not go together.
+    pub(crate) fn add(&mut self, histogram: &FloatHistogram) -> Option<bool> {
+        self.0.add(histogram, 1.0).map(|combined| combined.bounds_reconciled)
+    }
+
+    /// The sum.
+    pub(crate) fn finish(self) -> FloatHistogram {
+        self.0.finish()
+    }
+}
+
+/// A mean of histograms, computed as sum by count until the sum would overflow, then from mean to mean.
+pub(crate) struct HistogramMean {
+    total: Sparse,
+    count: f64,
+    incremental: bool,
+}
+
+impl HistogramMean {
+    /// Of one.
+    pub(crate) fn of(histogram: &FloatHistogram) -> Self {
+        Self { total: Sparse::of(histogram), count: 1.0, incremental: false }
+    }
+
+    /// With one more: whether custom bounds differed; `None` where the two do not go together.
+    pub(crate) fn add(&mut self, histogram: &FloatHistogram) -> Option<bool> {
+        self.count += 1.0;
+        if !self.incremental {
+            let mut total = self.total.clone();
+            let combined = total.add(histogram, 1.0)?;
+            if !total.overflows() {
+                self.total = total;
+                return Some(combined.bounds_reconciled);
+            }
+            self.incremental = true;
+            self.total.divide(self.count - 1.0);
+        }
+        self.total.scale((self.count - 1.0) / self.count);
+        self.total.add(&divided(histogram, self.count), 1.0).map(|combined| combined.bounds_reconciled)
+    }
+
+    /// The mean.
+    pub(crate) fn finish(mut self) -> FloatHistogram {
+        if !self.incremental {
+            self.total.divide(self.count);
+        }
+        self.total.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn histogram(schema: i32, offset: i32, buckets: &[f64]) -> FloatHistogram {
+        let length = u32::try_from(buckets.len()).expect("few buckets");
+        FloatHistogram {
+            schema,
+            count: buckets.iter().sum(),
+            sum: 10.0,
+            positive_spans: vec![Span { offset, length }],
+            positive_buckets: buckets.to_vec(),
+            ..FloatHistogram::default()
+        }
+    }
+
+    fn sum(a: &FloatHistogram, b: &FloatHistogram, sign: f64) -> Option<FloatHistogram> {
+        let mut sparse = Sparse::of(a);
+        sparse.add(b, sign)?;
+        Some(sparse.finish())
+    }
+
+    #[test]
+    fn the_coarser_schema_wins() {
+        let fine = histogram(1, 1, &[1.0, 2.0, 3.0, 4.0]);
+        let coarse = histogram(0, 1, &[10.0]);
+        let result = sum(&fine, &coarse, 1.0).expect("both exponential");
+        assert_eq!((result.schema, result.count, result.sum), (0, 20.0, 20.0));
+        assert_eq!(result.positive_spans, [Span { offset: 1, length: 2 }]);
+        assert_eq!(result.positive_buckets, [13.0, 7.0]);
+    }
+
+    #[test]
+    fn what_cancels_out_leaves_no_bucket() {
+        let a = histogram(0, 0, &[1.0, 2.0, 3.0]);
+        let result = sum(&a, &histogram(0, 1, &[2.0]), -1.0).expect("both exponential");
+        assert_eq!(result.positive_spans, [Span { offset: 0, length: 1 }, Span { offset: 1, length: 1 }]);
+        assert_eq!(result.positive_buckets, [1.0, 3.0]);
+    }
+
+    #[test]
+    fn zero_buckets_become_equally_wide() {
+        let wide = FloatHistogram { zero_threshold: 1.5, zero_count: 1.0, ..histogram(0, 3, &[1.0]) };
+        let narrow =
+            FloatHistogram { zero_threshold: 0.5, zero_count: 1.0, ..histogram(0, 0, &[5.0, 7.0, 9.0]) };
+        let result = sum(&wide, &narrow, 1.0).expect("both exponential");
+        // The bucket from 1 to 2 is populated, so the zero bucket takes it whole.
+        assert_eq!((result.zero_threshold, result.zero_count), (2.0, 14.0));
+        assert_eq!(result.positive_buckets, [9.0, 1.0]);
+    }
+
+    #[test]
+    fn custom_bounds_are_intersected() {
+        let custom = |bounds: &[f64], buckets: &[f64]| FloatHistogram {
+            custom_values: bounds.to_vec(),
+            ..histogram(CUSTOM_BUCKETS_SCHEMA, 0, buckets)
+        };
+        let mut sparse = Sparse::of(&custom(&[1.0, 2.0, 4.0], &[1.0, 2.0, 3.0, 4.0]));
+        let combined = sparse.add(&custom(&[2.0, 3.0, 4.0], &[1.0, 1.0, 1.0, 1.0]), 1.0);
+        assert_eq!(combined.map(|combined| combined.bounds_reconciled), Some(true));
+        let result = sparse.finish();
+        assert_eq!(result.custom_values, [2.0, 4.0]);
+        assert_eq!(result.positive_buckets, [4.0, 5.0, 5.0]);
+        assert!(sum(&histogram(0, 0, &[1.0]), &custom(&[1.0], &[1.0]), 1.0).is_none());
+    }
+
+    #[test]
+    fn means_divide_by_how_many_there_are() {
+        let mut mean = HistogramMean::of(&histogram(0, 0, &[1.0]));
+        assert_eq!(mean.add(&histogram(0, 0, &[3.0])), Some(false));
+        let result = mean.finish();
+        assert_eq!((result.count, result.sum, result.positive_buckets), (2.0, 10.0, vec![2.0]));
+    }
+}
