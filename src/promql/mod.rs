@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of the storage wing. The way of a query: `parse`, `plan`, `exec`.
 
+mod histogram;
 pub mod parse;
 mod text;
 mod annotations;
@@ -10,6 +11,7 @@ mod plan;
 mod functions;
 mod exec;
 mod engine;
+pub mod testlang;
 
 pub use engine::{Engine, EngineOptions, QueryError, QueryOptions};
 pub use value::{MatrixSeries, QueryOutput, QueryStats, QueryValue, SampleValue, VectorSample};

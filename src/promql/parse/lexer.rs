@@ -416,7 +416,7 @@ fn starts_number(input: &str) -> bool {
 }
 
 /// Looks for a number as far as its characters go; whether its parts make one is for
-/// [`super::number::parse_number`] to say. `hex`: whether `0x` begins one.
+/// [`super::number::parse_number`] to say. `hex`: whether `0x` begins one; if not, an `x` may follow.
 pub(super) fn scan_number(input: &str, hex: bool) -> Scan {
     let bytes = input.as_bytes();
     let is_hex = hex && bytes.len() >= 2 && bytes[0] == b'0' && matches!(bytes[1], b'x' | b'X');
@@ -473,7 +473,8 @@ pub(super) fn scan_number(input: &str, hex: bool) -> Scan {
         }
     }
     let follows = input[at..].chars().next();
-    Scan { len: at, is_sound: at > 0 && !follows.is_some_and(is_alphanumeric) }
+    let may_follow = follows.is_none_or(|c| !is_alphanumeric(c) || (!hex && c == 'x'));
+    Scan { len: at, is_sound: at > 0 && may_follow }
 }
 
 /// Looks for a duration whose first number is the first `digits` bytes.

@@ -19,11 +19,13 @@ mod check;
 mod print;
 mod pretty;
 mod json;
+mod series;
 
 pub use error::ParseError;
 pub use json::to_json;
 pub use options::ParserOptions;
 pub use pretty::pretty;
+pub use series::{SequenceValue, SeriesDescription, parse_series_description};
 
 use crate::model::Matcher;
 
@@ -39,6 +41,16 @@ pub fn parse_expr(text: &str, options: &ParserOptions) -> Result<Expr, ParseErro
         Ok(expr)
     };
     parse().map_err(|fault: Fault| fault.within(text))
+}
+
+/// Reads a number as Go does, integer prefixes and `Inf` and `NaN` included, as scripts write an expected scalar.
+pub fn parse_test_number(text: &str) -> Option<f64> {
+    number::parse_number(text).ok()
+}
+
+/// The bytes that a string literal stands for.
+pub fn parse_string(literal: &str) -> Option<Vec<u8>> {
+    text::unquote(literal)
 }
 
 /// Parses a selector as `match[]` takes it: `name`, `name{...}` or `{...}`, which may match everything.
