@@ -10,10 +10,7 @@ pub mod storage;
 pub mod encoding;
 pub mod fs;
 pub mod chunk;
-pub mod wal;
-pub mod index;
 pub mod segment;
-pub mod head;
 pub mod db;
 pub mod promql;
 pub mod setting;
@@ -23,5 +20,6 @@ pub mod discovery;
 pub mod ingest;
 pub mod scrape;
 
+pub mod config;
 pub mod http;
 pub mod cli;

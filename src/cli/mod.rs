@@ -2,6 +2,8 @@
 //!
 //! Flags without a subcommand mean `serve`, so that a command line of Prometheus works as it is.
 
+mod check;
+mod facts;
 mod flags;
 mod logs;
 mod options;
@@ -19,6 +21,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let subcommand = arguments.first().and_then(|first| first.to_str()).unwrap_or_default();
     match subcommand {
         "serve" => serve::run(&arguments[1..]),
+        "check" => check::run(&arguments[1..]),
         "help" | "-h" | "--help" => help(),
         _ => serve::run(&arguments),
     }
@@ -31,7 +34,8 @@ fn help() -> ExitCode {
     let mut command = Command::new("perdura")
         .about("Prometheus-compatible time-series database")
         .version(VERSION)
-        .subcommand(flags::command());
+        .subcommand(flags::command())
+        .subcommand(check::command());
     match command.print_long_help() {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

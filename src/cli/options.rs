@@ -35,7 +35,6 @@ const FEATURES_ALWAYS_ON: [&str; 15] = [
 /// Everything that `serve` is started with.
 #[derive(Clone, Debug)]
 pub(super) struct ServeOptions {
-    #[cfg_attr(not(test), expect(dead_code, reason = "the configuration comes next"))]
     pub(super) config_file: Option<PathBuf>,
     pub(super) listen_addresses: Vec<String>,
     pub(super) storage_path: PathBuf,
@@ -76,6 +75,18 @@ impl ServeOptions {
             log_format: flags.get("log.format").parse().map_err(|error| bad("log.format", error))?,
             warnings,
         })
+    }
+}
+
+impl ServeOptions {
+    /// Where the server reaches itself.
+    pub(super) fn own_address(&self) -> String {
+        let first = self.listen_addresses.first().map_or("", String::as_str);
+        let port = first.rsplit_once(':').map_or("9090", |(_, port)| port);
+        match first.parse::<SocketAddr>() {
+            Ok(address) if !address.ip().is_unspecified() && !address.ip().is_loopback() => first.to_owned(),
+            _ => format!("localhost:{port}"),
+        }
     }
 }
 

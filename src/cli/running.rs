@@ -1,50 +1,120 @@
-//! What runs besides the server, by the configuration: loaded at the start, replaced whole at a reload.
+//! What runs by the configuration: loaded at the start, replaced whole at a reload.
 
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::db::Database;
-use crate::http::Shown;
-use crate::metrics::Registry;
-use crate::model::{Timestamp, format_duration};
+use crate::http::Settings;
+use crate::metrics::{Gauge, Registry};
+use crate::model::Timestamp;
+use crate::storage::OutOfOrder;
 
 use super::options::ServeOptions;
 
 /// The configured parts of the program.
 pub(super) struct Running {
+    config_file: Option<PathBuf>,
+    /// What runs where there is no file.
+    built_in: Config,
+    /// Retention where the file names none, in milliseconds.
     retention_ms: i64,
-    loaded_at: Timestamp,
+    database: Arc<Database>,
+    /// What the server shows and follows.
+    pub(super) settings: Arc<RwLock<Arc<Settings>>>,
+    reload_worked: Gauge,
+    reloaded_at: Gauge,
 }
 
 impl Running {
     /// Loads the configuration and starts what it asks for.
-    pub(super) fn load(
+    pub(super) fn start(
         options: &ServeOptions,
-        _database: Arc<Database>,
-        _registry: &Registry,
-    ) -> Result<Arc<Self>, String> {
-        Ok(Arc::new(Self { retention_ms: options.retention_ms, loaded_at: Clock::System.now_ms() }))
+        database: Arc<Database>,
+        registry: &Registry,
+    ) -> Result<Self, String> {
+        let running = Self {
+            config_file: options.config_file.clone(),
+            built_in: Config::scraping_itself(
+                &options.own_address(),
+                &format!("{}/metrics", options.http.route_prefix),
+            ),
+            retention_ms: options.retention_ms,
+            database,
+            settings: Arc::default(),
+            reload_worked: registry.gauge(
+                "prometheus_config_last_reload_successful",
+                "Whether the last configuration reload attempt was successful.",
+            ),
+            reloaded_at: registry.gauge(
+                "prometheus_config_last_reload_success_timestamp_seconds",
+                "Timestamp of the last successful configuration reload.",
+            ),
+        };
+        running.reload()?;
+        Ok(running)
     }
 
-    /// Loads the configuration again; on an error everything stays as it was.
-    pub(super) async fn reload(&self) -> Result<(), String> {
-        Ok(())
+    /// Loads the configuration again; on an error everything stays as it was. Reads files, so it may block.
+    pub(super) fn reload(&self) -> Result<(), String> {
+        let loaded = self.load();
+        match &loaded {
+            Ok(config) => self.apply(config, Clock::System.now_ms()),
+            Err(error) => self.keep(error),
+        }
+        loaded.map(drop)
+    }
+
+    fn load(&self) -> Result<Config, String> {
+        match &self.config_file {
+            None => Ok(self.built_in.clone()),
+            Some(path) => load(path),
+        }
+    }
+
+    fn apply(&self, config: &Config, now: Timestamp) {
+        for name in config.unserved() {
+            tracing::warn!(setting = name, "this setting is accepted and has no effect yet");
+        }
+        let tsdb = config.storage.tsdb.clone().unwrap_or_default();
+        let retention_ms = match tsdb.retention.map_or(0, |retention| retention.time.0) {
+            0 => self.retention_ms,
+            ms => ms,
+        };
+        let out_of_order = tsdb
+            .out_of_order_time_window
+            .map_or(OutOfOrder::Unlimited, |window| OutOfOrder::Window(window.0));
+        self.database.set_retention_ms(retention_ms);
+        self.show(Settings {
+            config_yaml: config.to_yaml(),
+            retention_ms,
+            out_of_order,
+            loaded_at: now,
+            reload_worked: true,
+        });
+        self.reload_worked.set(1.0);
+        self.reloaded_at.set((now / 1_000) as f64);
+        tracing::info!(file = ?self.config_file, jobs = config.jobs().count(), "configuration loaded");
+    }
+
+    fn keep(&self, error: &str) {
+        tracing::error!(%error, "the configuration was not loaded");
+        self.reload_worked.set(0.0);
+        let before = Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner));
+        self.show(Settings { reload_worked: false, ..(*before).clone() });
+    }
+
+    fn show(&self, settings: Settings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
     /// Ends what was started.
     pub(super) async fn stop(&self) {}
 }
 
-impl Shown for Running {
-    fn config_yaml(&self) -> String {
-        String::new()
-    }
-
-    fn retention(&self) -> String {
-        format_duration(self.retention_ms)
-    }
-
-    fn last_reload(&self) -> (Timestamp, bool) {
-        (self.loaded_at, true)
-    }
+/// Reads a configuration file with the variables of the environment.
+pub(super) fn load(path: &Path) -> Result<Config, String> {
+    Config::load(path, &|name| std::env::var(name).ok())
+        .map_err(|error| format!("couldn't load configuration (--config.file={path:?}): {error}"))
 }

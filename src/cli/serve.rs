@@ -16,7 +16,7 @@ use crate::promql::Engine;
 use super::flags::Flags;
 use super::options::ServeOptions;
 use super::running::Running;
-use super::{logs, usage};
+use super::{facts, logs, usage};
 
 /// Serves until the end of the process; answers its exit code.
 pub(super) fn run(arguments: &[OsString]) -> ExitCode {
@@ -64,9 +64,9 @@ async fn serve(options: ServeOptions) -> Result<(), String> {
         listeners.push(listener);
     }
     let registry = Arc::new(Registry::default());
-    registry.on_scrape(http::collect_process);
     let database = open(&options).await?;
-    let running = Running::load(&options, Arc::clone(&database), &registry)?;
+    facts::register(&registry, &database);
+    let running = Arc::new(Running::start(&options, Arc::clone(&database), &registry)?);
     let (control, mut asked) = mpsc::channel(4);
     let services = Services {
         clock: Clock::System,
@@ -76,7 +76,7 @@ async fn serve(options: ServeOptions) -> Result<(), String> {
         engine: Engine::new(options.engine.clone()),
         registry,
         control,
-        shown: running.clone(),
+        settings: Arc::clone(&running.settings),
     };
     let app = App::new(options.http.clone(), services);
     let (stop, stopping) = watch::channel(false);
@@ -136,16 +136,24 @@ impl Signals {
     }
 }
 
+/// Reads the configuration again, away from the network's threads.
+async fn reload(running: &Arc<Running>) -> Result<(), String> {
+    let running = Arc::clone(running);
+    tokio::task::spawn_blocking(move || running.reload())
+        .await
+        .unwrap_or_else(|error| Err(format!("reading the configuration failed: {error}")))
+}
+
 /// Answers reloads until a signal or a request asks to stop.
-async fn until_stopped(running: &Running, asked: &mut mpsc::Receiver<Control>, signals: &mut Signals) {
+async fn until_stopped(running: &Arc<Running>, asked: &mut mpsc::Receiver<Control>, signals: &mut Signals) {
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
             // The reason of a failure is in the log.
-            _ = signals.hangup.recv() => drop(running.reload().await),
+            _ = signals.hangup.recv() => drop(reload(running).await),
             control = asked.recv() => match control {
-                Some(Control::Reload(answer)) => drop(answer.send(running.reload().await)),
+                Some(Control::Reload(answer)) => drop(answer.send(reload(running).await)),
                 Some(Control::Quit) | None => return,
             },
         }

@@ -105,7 +105,7 @@ fn stamp_of(path: &Path) -> Option<(SystemTime, u64)> {
 }
 
 /// The files that a pattern names, in order of their names; `*` and `?` count in the last part only.
-fn matching_files(pattern: &Path) -> Vec<PathBuf> {
+pub(crate) fn matching_files(pattern: &Path) -> Vec<PathBuf> {
     let name = pattern.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if !name.contains(['*', '?']) {
         return if pattern.exists() { vec![pattern.to_owned()] } else { Vec::new() };

@@ -9,5 +9,6 @@ mod file;
 mod group;
 
 pub use config::{DiscoveryConfigError, DiscoveryConfigs, FileSdConfig, check_address};
+pub(crate) use file::matching_files;
 pub use file::{FileDiscovery, FileSdError};
 pub use group::{LabelMap, TargetGroup};

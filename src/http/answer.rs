@@ -21,8 +21,6 @@ pub(super) enum ErrorKind {
     Timeout,
     Internal,
     Unavailable,
-    #[cfg_attr(not(test), expect(dead_code, reason = "the label calls come next"))]
-    NotFound,
 }
 
 impl ErrorKind {
@@ -34,7 +32,6 @@ impl ErrorKind {
             Self::Timeout => "timeout",
             Self::Internal => "internal",
             Self::Unavailable => "unavailable",
-            Self::NotFound => "not_found",
         }
     }
 
@@ -46,7 +43,6 @@ impl ErrorKind {
             Self::Timeout => StatusCode::SERVICE_UNAVAILABLE,
             // Upstream has no code of its own for what is unavailable.
             Self::Internal | Self::Unavailable => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NotFound => StatusCode::NOT_FOUND,
         }
     }
 }
@@ -217,7 +213,6 @@ mod tests {
             (ErrorKind::Timeout, 503),
             (ErrorKind::Internal, 500),
             (ErrorKind::Unavailable, 500),
-            (ErrorKind::NotFound, 404),
         ];
         for (kind, code) in codes {
             assert_eq!(ApiError::new(kind, "x").into_response().status().as_u16(), code);

@@ -1,22 +1,22 @@
 //! What every handler works with, and how blocking work leaves the network's threads.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use http_body_util::{BodyExt, Limited};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::db::Database;
 use crate::metrics::Registry;
 use crate::model::{TenantId, Timestamp};
 use crate::promql::Engine;
-use crate::storage::{Append, Select};
+use crate::storage::{Append, OutOfOrder, Select};
 
 use super::answer::{ApiError, ErrorKind, json_response};
 use super::observe::HttpMetrics;
@@ -27,6 +27,8 @@ use super::pieces::{Disconnected, PieceWriter};
 const FORM_BYTES_MAX: usize = 10 << 20;
 /// Most writes that wait for the disk at a time; more wait in their connections.
 const WRITES_AT_ONCE_MAX: usize = 256;
+/// Most calls on labels and series at a time.
+const READS_AT_ONCE_MAX: usize = 64;
 
 /// How the server behaves; from flags.
 #[derive(Clone, Debug)]
@@ -70,8 +72,8 @@ pub struct Services {
     pub registry: Arc<Registry>,
     /// Takes what `/-/reload` and `/-/quit` ask for.
     pub control: mpsc::Sender<Control>,
-    /// What is shown of the configuration and of retention.
-    pub shown: Arc<dyn Shown>,
+    /// What the configuration says.
+    pub settings: Arc<RwLock<Arc<Settings>>>,
 }
 
 /// What the lifecycle paths ask of the program.
@@ -83,14 +85,31 @@ pub enum Control {
     Quit,
 }
 
-/// Facts about the running configuration that the API shows.
-pub trait Shown: Send + Sync {
+/// What the configuration says; replaced whole when it is read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
     /// The configuration as YAML, secrets hidden.
-    fn config_yaml(&self) -> String;
-    /// Retention, as upstream writes it.
-    fn retention(&self) -> String;
-    /// When the configuration was loaded last, and whether the latest reload worked.
-    fn last_reload(&self) -> (Timestamp, bool);
+    pub config_yaml: String,
+    /// How old a sample may be, in milliseconds; 0 for any age.
+    pub retention_ms: i64,
+    /// How far behind its series' newest sample a sample may be.
+    pub out_of_order: OutOfOrder,
+    /// When this was loaded.
+    pub loaded_at: Timestamp,
+    /// Whether the latest try to read the configuration worked.
+    pub reload_worked: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            config_yaml: String::new(),
+            retention_ms: 0,
+            out_of_order: OutOfOrder::Unlimited,
+            loaded_at: 0,
+            reload_worked: true,
+        }
+    }
 }
 
 /// How far the server's life has come.
@@ -118,6 +137,7 @@ pub struct App {
     readiness: AtomicU8,
     queries: Arc<Semaphore>,
     writes: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
 }
 
 impl App {
@@ -127,6 +147,7 @@ impl App {
         Arc::new(Self {
             queries: Arc::new(Semaphore::new(options.query_concurrency_max.max(1))),
             writes: Arc::new(Semaphore::new(WRITES_AT_ONCE_MAX)),
+            reads: Arc::new(Semaphore::new(READS_AT_ONCE_MAX)),
             tenant: TenantId::default(),
             started_at: services.clock.now_ms(),
             readiness: AtomicU8::new(Readiness::Starting as u8),
@@ -149,6 +170,11 @@ impl App {
             1 => Readiness::Ready,
             _ => Readiness::Stopping,
         }
+    }
+
+    /// What the configuration says now.
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.services.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The request's parameters; reads the body of a form.
@@ -184,7 +210,7 @@ impl App {
         self: &Arc<Self>,
         timeout: Duration,
         evaluate: impl FnOnce(&Self, QuerySlot) -> Result<T, ApiError> + Send + 'static,
-        write: impl FnOnce(&Self, T, &mut PieceWriter) -> Result<(), Disconnected> + Send + 'static,
+        write: impl FnOnce(T, &mut PieceWriter) -> Result<(), Disconnected> + Send + 'static,
     ) -> Response<Body> {
         let canceled = CancelOnDrop::default();
         let began = Instant::now();
@@ -198,15 +224,39 @@ impl App {
             queued: began.elapsed(),
             timeout: timeout.saturating_sub(began.elapsed()),
         };
+        let evaluate = move |app: &Self| {
+            app.metrics.queries_running.add(1.0);
+            let value = evaluate(app, slot);
+            app.metrics.queries_running.add(-1.0);
+            value
+        };
+        self.in_pieces(permit, evaluate, write).await
+    }
+
+    /// Runs `find` on a thread of its own, then writes what it found with `write` in pieces.
+    pub(super) async fn read<T: 'static>(
+        self: &Arc<Self>,
+        find: impl FnOnce(&Self) -> Result<T, ApiError> + Send + 'static,
+        write: impl FnOnce(T, &mut PieceWriter) -> Result<(), Disconnected> + Send + 'static,
+    ) -> Response<Body> {
+        let permit = Arc::clone(&self.reads).acquire_owned().await.expect("the semaphore is never closed");
+        self.in_pieces(permit, find, write).await
+    }
+
+    /// The place among the others is free again once the value is there: a slow client holds up nobody.
+    async fn in_pieces<T: 'static>(
+        self: &Arc<Self>,
+        permit: OwnedSemaphorePermit,
+        evaluate: impl FnOnce(&Self) -> Result<T, ApiError> + Send + 'static,
+        write: impl FnOnce(T, &mut PieceWriter) -> Result<(), Disconnected> + Send + 'static,
+    ) -> Response<Body> {
         let (mut writer, body) = PieceWriter::new();
         let app = Arc::clone(self);
         let work = tokio::task::spawn_blocking(move || {
-            app.metrics.queries_running.add(1.0);
-            let value = evaluate(&app, slot);
-            app.metrics.queries_running.add(-1.0);
+            let value = evaluate(&app);
             drop(permit);
             // A client that left hears nothing of it.
-            let _ = write(&app, value?, &mut writer).and_then(|()| writer.finish());
+            let _ = write(value?, &mut writer).and_then(|()| writer.finish());
             Ok(())
         });
         match body.await {
@@ -216,7 +266,7 @@ impl App {
     }
 
     /// Runs a blocking piece of work that answers by itself; writes, and calls on the database.
-    pub(super) async fn blocking(
+    pub(super) async fn write(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Response<Body> + Send + 'static,
     ) -> Response<Body> {

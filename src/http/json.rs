@@ -81,19 +81,6 @@ pub(super) fn labels(out: &mut Vec<u8>, labels: &Labels) {
     out.push(b'}');
 }
 
-/// A list of strings.
-#[expect(dead_code, reason = "the label calls come next")]
-pub(super) fn strings<'a>(out: &mut Vec<u8>, texts: impl IntoIterator<Item = &'a str>) {
-    out.push(b'[');
-    for (index, text) in texts.into_iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        html_safe_string(out, text);
-    }
-    out.push(b']');
-}
-
 /// Milliseconds as seconds with up to three decimals.
 pub(super) fn timestamp(out: &mut Vec<u8>, t: Timestamp) {
     if t < 0 {

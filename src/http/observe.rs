@@ -29,6 +29,8 @@ pub(super) struct HttpMetrics {
     pub(super) query_samples: Counter,
     pub(super) query_samples_read: Counter,
     pub(super) query_slices: [Histogram; 4],
+    pub(super) written: Counters,
+    pub(super) invalid_label_samples: Counter,
 }
 
 impl HttpMetrics {
@@ -75,6 +77,15 @@ impl HttpMetrics {
             query_samples_read: registry.counter(
                 "prometheus_engine_query_samples_read_total",
                 "The total number of samples read by all queries.",
+            ),
+            written: registry.counters(
+                "perdura_remote_write_received_total",
+                "Samples and exemplars stored that came by remote write.",
+                &["kind", "protocol"],
+            ),
+            invalid_label_samples: registry.counter(
+                "prometheus_api_remote_write_invalid_labels_samples_total",
+                "The total number of received remote write samples and histogram samples which were rejected due to invalid labels.",
             ),
             query_slices: QUERY_SLICES.map(|slice| slices.with(&[slice])),
         }

@@ -39,19 +39,16 @@ impl Params {
     }
 
     /// The first value of `name` in the query string alone.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the label calls come next"))]
     pub(super) fn get_from_url(&self, name: &str) -> &str {
         find(&self.pairs[self.url_start..], name)
     }
 
     /// All values of `name`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the label calls come next"))]
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.pairs.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// Refuses parameters that could not all be read.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the label calls come next"))]
     pub(super) fn check(&self) -> Result<(), ApiError> {
         match &self.error {
             Some(error) => Err(ApiError::bad_data(format!("error parsing form values: {error}"))),

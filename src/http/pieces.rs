@@ -45,6 +45,24 @@ impl PieceWriter {
         if self.buffer.len() < PIECE_BYTES { Ok(()) } else { self.send() }
     }
 
+    /// A JSON list, sent in pieces where it is long.
+    pub(super) fn list<T>(
+        &mut self,
+        items: &[T],
+        write: impl Fn(&mut Vec<u8>, &T),
+    ) -> Result<(), Disconnected> {
+        self.buffer.push(b'[');
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                self.buffer.push(b',');
+            }
+            write(&mut self.buffer, item);
+            self.offer()?;
+        }
+        self.buffer.push(b']');
+        Ok(())
+    }
+
     /// Sends the rest and ends the body.
     pub(super) fn finish(mut self) -> Result<(), Disconnected> {
         match self.start.take() {

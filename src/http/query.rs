@@ -131,7 +131,7 @@ async fn run(
             observe(app, &output, &slot);
             Ok((common, output, slot.queued))
         },
-        |_, (common, output, queued), writer| write(&common, output, queued, writer),
+        |(common, output, queued), writer| write(&common, output, queued, writer),
     )
     .await
 }

@@ -11,7 +11,7 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
 use super::app::App;
-use super::{admin, cors, observe, probes, query, status};
+use super::{admin, cors, language, observe, probes, query, rules, series, status, write};
 
 /// All paths of the server, under its prefix.
 pub fn router(app: &Arc<App>) -> Router {
@@ -49,6 +49,17 @@ fn api(app: &Arc<App>) -> Routes {
     let paths = [
         ("/api/v1/query", get(query::instant).post(query::instant)),
         ("/api/v1/query_range", get(query::range).post(query::range)),
+        ("/api/v1/query_exemplars", get(language::exemplars).post(language::exemplars)),
+        ("/api/v1/format_query", get(language::format).post(language::format)),
+        ("/api/v1/parse_query", get(language::parse).post(language::parse)),
+        ("/api/v1/labels", get(series::label_names).post(series::label_names)),
+        ("/api/v1/label/{name}/values", get(series::label_values)),
+        ("/api/v1/series", get(series::series).post(series::series)),
+        ("/api/v1/metadata", get(series::metadata)),
+        ("/api/v1/write", post(write::write)),
+        ("/api/v1/rules", get(rules::rules)),
+        ("/api/v1/alerts", get(rules::alerts)),
+        ("/api/v1/alertmanagers", get(rules::alertmanagers)),
         ("/api/v1/status/buildinfo", get(status::buildinfo)),
         ("/api/v1/status/runtimeinfo", get(status::runtimeinfo)),
         ("/api/v1/status/flags", get(status::flags)),
@@ -66,7 +77,9 @@ fn api(app: &Arc<App>) -> Routes {
 /// Routes that are counted under their pattern.
 fn observed<const N: usize>(app: &Arc<App>, paths: [(&'static str, MethodRouter<Arc<App>>); N]) -> Routes {
     paths.into_iter().fold(Router::new(), |router, (path, handler)| {
-        let layer = from_fn_with_state((Arc::clone(app), path), observe::observe);
+        // Upstream writes its patterns with a colon.
+        let shown = if path == "/api/v1/label/{name}/values" { "/api/v1/label/:name/values" } else { path };
+        let layer = from_fn_with_state((Arc::clone(app), shown), observe::observe);
         router.route(path, handler.layer(layer))
     })
 }

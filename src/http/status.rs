@@ -8,7 +8,7 @@ use axum::http::Response;
 use serde::Serialize;
 
 use crate::db::NamedCount;
-use crate::model::{Timestamp, format_rfc3339_ms};
+use crate::model::{Timestamp, format_duration, format_rfc3339_ms};
 
 use super::answer::{ApiError, ErrorKind, success_value};
 use super::app::App;
@@ -60,7 +60,7 @@ struct ConfigJson {
 
 /// `/api/v1/status/config`
 pub(super) async fn config(State(app): State<Arc<App>>) -> Response<Body> {
-    success_value(&ConfigJson { yaml: app.services.shown.config_yaml() })
+    success_value(&ConfigJson { yaml: app.settings().config_yaml.clone() })
 }
 
 #[derive(Serialize)]
@@ -89,21 +89,24 @@ struct RuntimeInfo {
 /// `/api/v1/status/runtimeinfo`. Goroutines are threads here.
 pub(super) async fn runtimeinfo(State(app): State<Arc<App>>) -> Response<Body> {
     let services = &app.services;
-    let (loaded_at, reload_worked) = services.shown.last_reload();
+    let settings = app.settings();
     success_value(&RuntimeInfo {
         start_time: rfc3339(app.started_at),
         cwd: std::env::current_dir().map(|path| path.display().to_string()).unwrap_or_default(),
         hostname: hostname(),
         server_time: rfc3339(services.clock.now_ms()),
-        reload_config_success: reload_worked,
-        last_config_time: rfc3339(loaded_at / 1_000 * 1_000),
+        reload_config_success: settings.reload_worked,
+        last_config_time: rfc3339(settings.loaded_at / 1_000 * 1_000),
         corruption_count: 0,
         goroutine_count: std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count),
         threads_max: std::thread::available_parallelism().map_or(1, usize::from),
         memory_limit: i64::MAX,
         gogc: "",
         godebug: "",
-        storage_retention: services.shown.retention(),
+        storage_retention: match settings.retention_ms {
+            0 => String::new(),
+            ms => format_duration(ms),
+        },
     })
 }
 
@@ -176,7 +179,7 @@ pub(super) async fn tsdb(State(app): State<Arc<App>>, request: Request) -> Resul
         .clone()
         .ok_or_else(|| ApiError::new(ErrorKind::Unavailable, "there is no database"))?;
     Ok(app
-        .blocking(move |_| {
+        .write(move |_| {
             let stats = database.stats();
             success_value(&TsdbJson {
                 head_stats: HeadStatsJson {

@@ -19,30 +19,9 @@ pub(super) fn value(writer: &mut PieceWriter, value: &QueryValue) -> Result<(), 
         QueryValue::String { t, v } => {
             single(writer.buffer(), *t, |out| json::html_safe_string(out, &String::from_utf8_lossy(v)));
         }
-        QueryValue::Vector(samples) => {
-            return list(writer, samples, |writer, sample| {
-                vector_sample(writer.buffer(), sample);
-                writer.offer()
-            });
-        }
-        QueryValue::Matrix(series) => return list(writer, series, matrix_series),
+        QueryValue::Vector(samples) => return writer.list(samples, vector_sample),
+        QueryValue::Matrix(series) => return matrix(writer, series),
     }
-    Ok(())
-}
-
-fn list<T>(
-    writer: &mut PieceWriter,
-    items: &[T],
-    mut write: impl FnMut(&mut PieceWriter, &T) -> Result<(), Disconnected>,
-) -> Result<(), Disconnected> {
-    writer.buffer().push(b'[');
-    for (index, item) in items.iter().enumerate() {
-        if index > 0 {
-            writer.buffer().push(b',');
-        }
-        write(writer, item)?;
-    }
-    writer.buffer().push(b']');
     Ok(())
 }
 
@@ -90,6 +69,18 @@ fn vector_sample(out: &mut Vec<u8>, sample: &VectorSample) {
         }
     }
     out.push(b'}');
+}
+
+fn matrix(writer: &mut PieceWriter, list: &[MatrixSeries]) -> Result<(), Disconnected> {
+    writer.buffer().push(b'[');
+    for (index, series) in list.iter().enumerate() {
+        if index > 0 {
+            writer.buffer().push(b',');
+        }
+        matrix_series(writer, series)?;
+    }
+    writer.buffer().push(b']');
+    Ok(())
 }
 
 fn matrix_series(writer: &mut PieceWriter, series: &MatrixSeries) -> Result<(), Disconnected> {

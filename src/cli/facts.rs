@@ -1,0 +1,159 @@
+//! Metrics on what others know: the build and the database.
+
+use std::sync::Arc;
+
+use crate::db::{Database, DatabaseStats};
+use crate::http::PROMETHEUS_VERSION;
+use crate::metrics::{Exposition, Registry};
+
+/// Has the registry ask for them at each scrape.
+pub(super) fn register(registry: &Registry, database: &Arc<Database>) {
+    registry.on_scrape(crate::http::collect_process);
+    registry.on_scrape(build);
+    let database = Arc::clone(database);
+    registry.on_scrape(move |out| storage(out, &database.stats()));
+}
+
+fn build(out: &mut Exposition) {
+    let help = "A metric with a constant '1' value labeled by version.";
+    out.family("perdura_build_info", help, "gauge");
+    out.sample("perdura_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+    out.family("prometheus_build_info", help, "gauge");
+    out.sample("prometheus_build_info", &[("revision", "perdura"), ("version", PROMETHEUS_VERSION)], 1.0);
+}
+
+fn storage(out: &mut Exposition, stats: &DatabaseStats) {
+    heads_of_upstream(out, stats);
+    for (name, help, kind, value) in [
+        (
+            "perdura_head_samples",
+            "Samples in memory that are not in segments yet.",
+            "gauge",
+            stats.head_samples,
+        ),
+        ("perdura_head_bytes", "Bytes that the head's samples take.", "gauge", stats.head_bytes),
+        ("perdura_segments", "Live segments.", "gauge", stats.segments),
+        ("perdura_segment_bytes", "Bytes of live segments.", "gauge", stats.segment_bytes),
+        ("perdura_segment_samples", "Samples in live segments.", "gauge", stats.segment_samples),
+        ("perdura_log_files", "Log files.", "gauge", stats.log_files),
+        ("perdura_log_bytes", "Bytes of log files.", "gauge", stats.log_bytes),
+        ("perdura_log_syncs_total", "Syncs of log files.", "counter", stats.log_syncs),
+        ("perdura_log_failures_total", "Log files abandoned after an error.", "counter", stats.log_failures),
+        (
+            "perdura_damaged_records",
+            "Damaged places skipped when the log was replayed.",
+            "gauge",
+            stats.damaged_records,
+        ),
+        ("perdura_damaged_segments", "Segments that could not be opened.", "gauge", stats.damaged_segments),
+        ("perdura_flushes_total", "Flushes of the head to segments.", "counter", stats.flushes),
+        ("perdura_flush_failures_total", "Flushes that failed.", "counter", stats.flush_failures),
+        (
+            "perdura_segments_expired_total",
+            "Segments dropped by retention.",
+            "counter",
+            stats.segments_expired,
+        ),
+        (
+            "perdura_samples_rejected_total",
+            "Samples refused by the acceptance.",
+            "counter",
+            stats.samples_rejected,
+        ),
+    ] {
+        out.single(name, help, kind, value as f64);
+    }
+}
+
+/// The figures that upstream's dashboards read, under their names.
+fn heads_of_upstream(out: &mut Exposition, stats: &DatabaseStats) {
+    for (name, help, kind, value) in [
+        (
+            "prometheus_tsdb_head_series",
+            "Total number of series in the head block.",
+            "gauge",
+            stats.head_series as f64,
+        ),
+        (
+            "prometheus_tsdb_head_series_created_total",
+            "Total number of series created in the head",
+            "counter",
+            stats.head_series_created as f64,
+        ),
+        (
+            "prometheus_tsdb_head_series_removed_total",
+            "Total number of series removed in the head",
+            "counter",
+            stats.head_series_removed as f64,
+        ),
+        (
+            "prometheus_tsdb_compactions_total",
+            "Total number of compactions that were executed for the partition.",
+            "counter",
+            stats.compactions as f64,
+        ),
+        (
+            "prometheus_tsdb_compactions_failed_total",
+            "Total number of compactions that failed for the partition.",
+            "counter",
+            stats.compaction_failures as f64,
+        ),
+        (
+            "prometheus_tsdb_exemplar_exemplars_appended_total",
+            "Total number of appended exemplars.",
+            "counter",
+            stats.exemplars_appended as f64,
+        ),
+        (
+            "prometheus_tsdb_blocks_loaded",
+            "Number of currently loaded data blocks",
+            "gauge",
+            stats.segments as f64,
+        ),
+        (
+            "prometheus_tsdb_storage_blocks_bytes",
+            "The number of bytes that are currently used for local storage by all blocks.",
+            "gauge",
+            stats.segment_bytes as f64,
+        ),
+        (
+            "prometheus_tsdb_lowest_timestamp_seconds",
+            "Lowest timestamp value stored in the database.",
+            "gauge",
+            stats.oldest.unwrap_or(0) as f64 / 1_000.0,
+        ),
+    ] {
+        out.single(name, help, kind, value);
+    }
+    for (name, help, time) in [
+        ("prometheus_tsdb_head_min_time_seconds", "Minimum time bound of the head block.", stats.head_oldest),
+        ("prometheus_tsdb_head_max_time_seconds", "Maximum timestamp of the head block.", stats.head_newest),
+    ] {
+        out.single(name, help, "gauge", time.unwrap_or(0) as f64 / 1_000.0);
+    }
+    let name = "prometheus_tsdb_head_samples_appended_total";
+    out.family(name, "Total number of appended samples.", "counter");
+    out.sample(name, &[("type", "float")], stats.floats_appended as f64);
+    out.sample(name, &[("type", "histogram")], stats.histograms_appended as f64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dashboards_find_their_names() {
+        let registry = Registry::default();
+        registry.on_scrape(build);
+        let stats = DatabaseStats { head_series: 7, floats_appended: 9, ..DatabaseStats::default() };
+        registry.on_scrape(move |out| storage(out, &stats));
+        let text = registry.expose();
+        for line in [
+            "prometheus_tsdb_head_series 7",
+            "prometheus_tsdb_head_samples_appended_total{type=\"float\"} 9",
+            "prometheus_build_info{revision=\"perdura\",version=\"3.14.0\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}");
+        }
+    }
+}
