@@ -10,7 +10,10 @@ pub mod storage;
 pub mod encoding;
 pub mod fs;
 pub mod chunk;
+pub mod wal;
+pub mod index;
 pub mod segment;
+pub mod head;
 pub mod db;
 pub mod promql;
 pub mod setting;
@@ -19,7 +22,6 @@ pub mod net;
 pub mod discovery;
 pub mod ingest;
 pub mod scrape;
-
 pub mod config;
 pub mod http;
 pub mod cli;
