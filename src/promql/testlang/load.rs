@@ -34,6 +34,12 @@ pub(super) struct LoadSample {
     pub(super) value: SequenceValue,
 }
 
+impl LoadSample {
+    const fn is_histogram(&self) -> bool {
+        matches!(self.value, SequenceValue::Histogram { .. })
+    }
+}
+
 /// Reads a `load` command and the lines of its block.
 pub(super) fn parse_load(line: &str, block: &[&str]) -> Result<Load, String> {
     let (command, gap) = line.split_once([' ', '\t']).ok_or("invalid load command")?;
@@ -170,9 +176,12 @@ impl Load {
     pub(super) fn run(&self, store: &dyn Append) -> Result<(), String> {
         let mut batch = Batch::default();
         for series in &self.series {
-            batch.begin_series(&series.labels);
-            for sample in &series.samples {
-                push_sample(&mut batch, sample)?;
+            // A batch holds a series' floats before its histograms, so each change of kind begins the series anew.
+            for run in series.samples.chunk_by(|a, b| a.is_histogram() == b.is_histogram()) {
+                batch.begin_series(&series.labels);
+                for sample in run {
+                    push_sample(&mut batch, sample)?;
+                }
             }
         }
         if self.with_native {
@@ -234,6 +243,12 @@ mod tests {
         ] {
             assert!(parse_load("load 1m", bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn floats_and_histograms_take_turns() {
+        let load = parse_load("load 1m", &["a 1 {{}} 2 {{}}"]).expect("it is sound");
+        assert_eq!(load.run(&MemoryStore::default()), Ok(()));
     }
 
     #[test]
