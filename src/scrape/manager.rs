@@ -289,3 +289,6 @@ async fn watch_files(inner: Weak<Inner>, name: String, mut files: Vec<FileDiscov
         inner.set_view(&name, Some(job.pool.view()));
     }
 }
+
+#[cfg(test)]
+mod tests;
