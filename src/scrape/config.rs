@@ -584,4 +584,36 @@ metric_relabel_configs:
         assert_eq!(job.own.escaping(), EscapingScheme::Underscores);
         assert_eq!(job.own.extra_scrape_metrics, Some(true));
     }
+
+    /// Jobs as tutorials on GPU and model serving write them.
+    #[test]
+    fn jobs_of_the_field_are_read() {
+        let jobs: Vec<ScrapeConfig> = serde_saphyr::from_str(
+            "- job_name: \"ml-inference\"
+  static_configs:
+    - targets: [\"localhost:8000\"]
+  relabel_configs:
+    - source_labels: [__address__]
+      target_label: instance
+- job_name: \"dcgm-exporter\"
+  kubernetes_sd_configs:
+    - role: endpoints
+      namespaces:
+        names:
+          - monitoring
+  relabel_configs:
+    - source_labels: [__meta_kubernetes_endpoints_name]
+      regex: dcgm-exporter
+      action: keep
+",
+        )
+        .expect("jobs are sound");
+        let unserved: Vec<Vec<String>> = jobs
+            .into_iter()
+            .map(|mut job| {
+                job.validate(&ScrapeDefaults::default()).map(|()| job.unserved()).expect("job is sound")
+            })
+            .collect();
+        assert_eq!(unserved, [vec![], vec!["kubernetes_sd_configs".to_owned()]]);
+    }
 }

@@ -14,6 +14,7 @@ use super::status::{PoolStatus, TargetMetadata};
 use super::write::Sink;
 use crate::clock::Clock;
 use crate::discovery::{FileDiscovery, TargetGroup};
+use crate::metrics::Exposition;
 use crate::model::TenantId;
 use crate::net::{HttpClient, NetError};
 use crate::storage::Append;
@@ -160,8 +161,9 @@ impl ScrapeManager {
                 Job { pool, found_in_files: Vec::new(), file_watch: None }
             }
         };
-        self.inner.set_view(&name, Some(job.pool.view()));
         let mut job = job;
+        job.pool.metrics.files = files_of(&files);
+        self.inner.set_view(&name, Some(job.pool.view()));
         job.found_in_files = found_in_files;
         if let Some(watch) = job.file_watch.take() {
             watch.abort();
@@ -212,6 +214,13 @@ impl ScrapeManager {
         found
     }
 
+    /// Writes scraping's own metrics, under upstream's names.
+    pub fn expose(&self, out: &mut Exposition) {
+        let views = self.inner.views();
+        let pools = views.into_iter().map(|(name, view)| (name, view.metrics)).collect();
+        self.metrics().expose(&pools, out);
+    }
+
     /// What scraping counts of itself.
     pub fn metrics(&self) -> &ScrapeMetrics {
         &self.inner.shared.sink.metrics
@@ -244,6 +253,11 @@ fn all_groups(config: &ScrapeConfig, in_files: &[TargetGroup]) -> Vec<TargetGrou
 fn refresh_of(config: &ScrapeConfig) -> Duration {
     let intervals = config.discovery.file_sd_configs.iter().map(|files| files.refresh_interval.to_duration());
     intervals.min().unwrap_or(FILE_POLL).max(Duration::from_millis(1))
+}
+
+fn files_of(files: &[FileDiscovery]) -> Vec<(String, f64)> {
+    let named = files.iter().flat_map(FileDiscovery::files);
+    named.map(|(path, time)| (path.to_string_lossy().into_owned(), time)).collect()
 }
 
 /// Looks at files off the network's threads; what cannot be read is logged and counted.
@@ -286,6 +300,7 @@ async fn watch_files(inner: Weak<Inner>, name: String, mut files: Vec<FileDiscov
         let groups = all_groups(&job.pool.config, &found);
         job.pool.sync(&groups).await;
         job.found_in_files = found;
+        job.pool.metrics.files = files_of(&files);
         inner.set_view(&name, Some(job.pool.view()));
     }
 }

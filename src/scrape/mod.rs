@@ -30,5 +30,5 @@ pub use config::{ScrapeConfig, ScrapeConfigError, ScrapeDefaults, ScrapeSettings
 pub use fetch::ScrapeError;
 pub use labels::SampleLabelsError;
 pub use manager::{ScrapeManager, ScrapeManagerError, ScrapeOptions};
-pub use metrics::{Counter, Observations, PoolMetrics, ScrapeMetrics};
+pub use metrics::{Observations, PoolMetrics, ScrapeMetrics};
 pub use status::{DroppedTarget, GlobalUrlOptions, PoolStatus, TargetHealth, TargetMetadata, TargetStatus};

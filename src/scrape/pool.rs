@@ -56,7 +56,7 @@ pub(super) struct Pool {
     dropped: Vec<Labels>,
     dropped_count: usize,
     limit_hit: Arc<TargetLimitHit>,
-    metrics: PoolMetrics,
+    pub(super) metrics: PoolMetrics,
 }
 
 /// What the API reads of a job while its loops go on.
@@ -75,6 +75,7 @@ struct Found {
     targets: Vec<(Target, Labels)>,
     dropped: Vec<Labels>,
     dropped_count: usize,
+    discovered: u64,
     failures: u64,
 }
 
@@ -135,6 +136,7 @@ impl Pool {
         let kept_max = usize::try_from(self.config.own.keep_dropped_targets).unwrap_or(usize::MAX);
         for group in groups {
             for (index, target) in group.targets.iter().enumerate() {
+                found.discovered += 1;
                 let discovered = discovered_labels(&self.config, target, &group.labels);
                 match make_target(&self.config, &discovered) {
                     Ok(Some(target)) => {
@@ -195,6 +197,7 @@ impl Pool {
         self.metrics.sync_failures += found.failures;
         self.metrics.sync_lengths.count += 1;
         self.metrics.sync_lengths.sum += began.elapsed().as_secs_f64();
+        self.metrics.discovered = found.discovered;
         self.metrics.targets = self.running.len() as u64;
         self.metrics.target_limit = self.config.own.target_limit;
     }

@@ -14,6 +14,7 @@ mod compare;
 mod exporter;
 mod http;
 mod kill;
+mod node_exporter;
 mod queries;
 mod remote_write;
 mod server;
