@@ -1,7 +1,7 @@
 //! All jobs: starts and ends them as the configuration says.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, watch};
@@ -72,16 +72,27 @@ struct Inner {
 
 struct Job {
     pool: Pool,
-    /// What was last read of its files.
+    files: JobFiles,
+    /// What was last found in its files.
     found_in_files: Vec<TargetGroup>,
     file_watch: Option<AbortHandle>,
 }
 
-impl Drop for Job {
-    fn drop(&mut self) {
-        if let Some(watch) = &self.file_watch {
+/// A job's files with targets. Outlive a reload that does not change them, so that a file which happens to be broken
+/// then keeps its targets.
+type JobFiles = Arc<StdMutex<Vec<FileDiscovery>>>;
+
+impl Job {
+    fn stop_watching(&mut self) {
+        if let Some(watch) = self.file_watch.take() {
             watch.abort();
         }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.stop_watching();
     }
 }
 
@@ -146,29 +157,25 @@ impl ScrapeManager {
         client: HttpClient,
     ) {
         let name = config.own.job_name.clone();
-        let files: Vec<FileDiscovery> =
-            config.discovery.file_sd_configs.iter().map(FileDiscovery::new).collect();
-        let (files, found_in_files) = look(files, true, &self.inner.shared, &name).await;
-        let groups = all_groups(&config, &found_in_files);
-        let job = match jobs.remove(&name) {
+        let before = jobs.remove(&name);
+        let files = files_for(&config, before.as_ref());
+        let looked = look(Arc::clone(&files), true, &self.inner.shared, &name).await;
+        let groups = all_groups(&config, &looked.groups);
+        let mut job = match before {
             Some(mut job) => {
                 job.pool.reload(Arc::clone(&config), client, &groups).await;
+                job.stop_watching();
                 job
             }
             None => {
                 let mut pool = Pool::new(Arc::clone(&self.inner.shared), Arc::clone(&config), client);
                 pool.sync(&groups).await;
-                Job { pool, found_in_files: Vec::new(), file_watch: None }
+                Job { pool, files: Arc::clone(&files), found_in_files: Vec::new(), file_watch: None }
             }
         };
-        let mut job = job;
-        job.pool.metrics.files = files_of(&files);
-        self.inner.set_view(&name, Some(job.pool.view()));
-        job.found_in_files = found_in_files;
-        if let Some(watch) = job.file_watch.take() {
-            watch.abort();
-        }
-        if !files.is_empty() {
+        job.files = Arc::clone(&files);
+        self.inner.set_found(&name, &mut job, looked);
+        if !config.discovery.file_sd_configs.is_empty() {
             let watch = watch_files(Arc::downgrade(&self.inner), name.clone(), files, refresh_of(&config));
             job.file_watch = Some(tokio::spawn(watch).abort_handle());
         }
@@ -232,6 +239,13 @@ impl Inner {
         self.views.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Takes over what was found in a job's files.
+    fn set_found(&self, name: &str, job: &mut Job, looked: Looked) {
+        job.found_in_files = looked.groups;
+        job.pool.metrics.files = looked.times;
+        self.set_view(name, Some(job.pool.view()));
+    }
+
     fn set_view(&self, name: &str, view: Option<PoolView>) {
         let mut views = self.views.write().unwrap_or_else(PoisonError::into_inner);
         match view {
@@ -255,33 +269,43 @@ fn refresh_of(config: &ScrapeConfig) -> Duration {
     intervals.min().unwrap_or(FILE_POLL).max(Duration::from_millis(1))
 }
 
-fn files_of(files: &[FileDiscovery]) -> Vec<(String, f64)> {
-    let named = files.iter().flat_map(FileDiscovery::files);
-    named.map(|(path, time)| (path.to_string_lossy().into_owned(), time)).collect()
+/// The files that a job read before, if they are still the same, or else its new ones.
+fn files_for(config: &ScrapeConfig, before: Option<&Job>) -> JobFiles {
+    let configured = &config.discovery.file_sd_configs;
+    match before {
+        Some(job) if job.pool.config.discovery.file_sd_configs == *configured => Arc::clone(&job.files),
+        _ => Arc::new(StdMutex::new(configured.iter().map(FileDiscovery::new).collect())),
+    }
+}
+
+/// What a look at a job's files found.
+#[derive(Default)]
+struct Looked {
+    groups: Vec<TargetGroup>,
+    /// The files with their times of change.
+    times: Vec<(String, f64)>,
 }
 
 /// Looks at files off the network's threads; what cannot be read is logged and counted.
-async fn look(
-    mut files: Vec<FileDiscovery>,
-    everything: bool,
-    shared: &Shared,
-    job: &str,
-) -> (Vec<FileDiscovery>, Vec<TargetGroup>) {
+async fn look(files: JobFiles, everything: bool, shared: &Shared, job: &str) -> Looked {
     let looked = tokio::task::spawn_blocking(move || {
+        let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
         let errors: Vec<_> = files.iter_mut().flat_map(|discovery| discovery.refresh(everything).1).collect();
         let groups = files.iter().flat_map(FileDiscovery::groups).cloned().collect();
-        (files, groups, errors)
+        let times = files.iter().flat_map(FileDiscovery::files);
+        let times = times.map(|(path, time)| (path.to_string_lossy().into_owned(), time)).collect();
+        (Looked { groups, times }, errors)
     });
-    let (files, groups, errors) = looked.await.unwrap_or_default();
+    let (looked, errors) = looked.await.unwrap_or_default();
     for error in errors {
         shared.sink.metrics.file_read_errors.increment();
         tracing::error!(job, %error, "error reading file");
     }
-    (files, groups)
+    looked
 }
 
 /// Looks at a job's files until the job ends.
-async fn watch_files(inner: Weak<Inner>, name: String, mut files: Vec<FileDiscovery>, refresh: Duration) {
+async fn watch_files(inner: Weak<Inner>, name: String, files: JobFiles, refresh: Duration) {
     let mut read_last = Instant::now();
     loop {
         tokio::time::sleep(FILE_POLL.min(refresh)).await;
@@ -290,18 +314,14 @@ async fn watch_files(inner: Weak<Inner>, name: String, mut files: Vec<FileDiscov
         if everything {
             read_last = Instant::now();
         }
-        let found;
-        (files, found) = look(files, everything, &inner.shared, &name).await;
+        let looked = look(Arc::clone(&files), everything, &inner.shared, &name).await;
         let mut jobs = inner.jobs.lock().await;
         let Some(job) = jobs.get_mut(&name) else { return };
-        if job.found_in_files == found {
-            continue;
+        if job.found_in_files != looked.groups {
+            let groups = all_groups(&job.pool.config, &looked.groups);
+            job.pool.sync(&groups).await;
+            inner.set_found(&name, job, looked);
         }
-        let groups = all_groups(&job.pool.config, &found);
-        job.pool.sync(&groups).await;
-        job.found_in_files = found;
-        job.pool.metrics.files = files_of(&files);
-        inner.set_view(&name, Some(job.pool.view()));
     }
 }
 

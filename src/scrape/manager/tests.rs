@@ -1,5 +1,3 @@
-use std::sync::Mutex as StdMutex;
-
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
@@ -286,10 +284,12 @@ async fn targets_in_files_come_and_go() {
     };
     write(&[&first.address]);
     let pattern = folder.path().join("*.json").to_string_lossy().into_owned();
-    let config = read(&format!(
-        "{{job_name: j, scrape_interval: 100ms, file_sd_configs: [{{files: ['{pattern}'], refresh_interval: 50ms}}]}}"
-    ));
-    let bench = Bench::start(vec![config]).await;
+    let config = |settings: &str| {
+        read(&format!(
+            "{{job_name: j, scrape_interval: 100ms, file_sd_configs: [{{files: ['{pattern}'], refresh_interval: 50ms}}]{settings}}}"
+        ))
+    };
+    let bench = Bench::start(vec![config("")]).await;
     let target = bench.target_once(TargetHealth::Up).await;
     assert_eq!(target.labels.get("from"), Some("file"));
     assert_eq!(target.discovered_labels.get("__meta_filepath"), file.to_str());
@@ -301,6 +301,9 @@ async fn targets_in_files_come_and_go() {
 
     std::fs::write(&file, "[{").expect("there is room");
     until(|| (bench.manager.metrics().file_read_errors.get() > 0).then_some(())).await;
+    assert_eq!(bench.urls(), [url(&second)]);
+    // A reload while the file is broken does not cost the target either.
+    bench.manager.apply(vec![config(", sample_limit: 5")]).await.expect("clients can be made");
     assert_eq!(bench.urls(), [url(&second)]);
     std::fs::remove_file(&file).expect("it was there");
     until(|| bench.urls().is_empty().then_some(())).await;
