@@ -7,6 +7,7 @@
 
 mod oracle;
 mod query;
+mod segment;
 mod storage;
 mod text;
 mod wire;
@@ -23,6 +24,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("relabel_config", text::relabel_config),
     ("remote_write_v1", wire::remote_write_v1),
     ("remote_write_v2", wire::remote_write_v2),
+    ("segment_read", segment::segment_read),
     ("snappy_decompress", wire::snappy_decompress),
     ("wal_replay", storage::wal_replay),
 ];
