@@ -1,6 +1,8 @@
 //! Bad input from outside: refused with the documented status and a message that says what and where; what is
 //! stored stays as it is, and memory does not grow.
 
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -37,6 +39,58 @@ fn malformed_bodies_are_refused() {
         bad_bodies(0).len(),
         growth >> 10
     );
+}
+
+#[test]
+fn unsorted_labels_are_sorted() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let subject = Subject::new(folder.path());
+    let server = subject.start("");
+    for (protocol, job) in [(Protocol::V1, "one"), (Protocol::V2, "two")] {
+        let labels = [("zone", "z"), ("job", job), ("__name__", "stored"), ("area", "a")];
+        let series = Written {
+            labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            samples: vec![(now_ms() - 1_000, 1.0)],
+        };
+        let body = compress(&encode(protocol, &[series]));
+        let answer = http::request(server.port, "POST", "/api/v1/write", &protocol.headers(), &body);
+        assert_eq!(answer.expect("the server answers").status, 204, "{protocol:?}");
+        let query = format!(r#"stored{{area="a",job="{job}",zone="z"}}[5m]"#);
+        let answer = server.get("/api/v1/query", &[("query", &query)]).expect("the server answers").text();
+        let sorted = format!(r#"{{"__name__":"stored","area":"a","job":"{job}","zone":"z"}}"#);
+        assert!(answer.contains(&sorted), "{protocol:?}: {answer}");
+    }
+}
+
+#[test]
+fn what_is_no_request_leaves_the_server_alive() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let subject = Subject::new(folder.path());
+    let mut server = subject.start("");
+    let before = store_something(&server);
+    let resident = server.status_bytes("VmRSS:");
+    let long_header = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
+    let broken: [&[u8]; 8] = [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /api/v1/write HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /api/v1/write HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000000\r\n\r\nabc",
+        b"POST /api/v1/write HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /api/v1/query?query=%ff%zz HTTP/1.1\r\nHost: x\r\n\r\n",
+        long_header.as_bytes(),
+    ];
+    for bytes in broken.repeat(20) {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port)).expect("the server accepts");
+        // The server may hang up at any moment, and some of these it may leave waiting for more.
+        let _ = stream.write_all(bytes);
+        let _ = stream.set_read_timeout(Some(Duration::from_millis(20)));
+        let _ = stream.read(&mut [0; 1_024]);
+    }
+    assert!(server.is_alive());
+    assert_eq!(everything(&server), before, "what was stored has changed");
+    let growth = server.status_bytes("VmRSS:").saturating_sub(resident);
+    assert!(growth <= GROWTH_BYTES_MAX, "resident memory grew by {growth} bytes");
 }
 
 #[test]
