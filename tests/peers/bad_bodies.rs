@@ -143,19 +143,28 @@ fn protobuf() -> Vec<BadBody> {
     ]
 }
 
-/// Protocol 1.0 has no partial refusal: as upstream does, a series with invalid labels is left out and counted.
 fn labels_v1(now: i64) -> Vec<BadBody> {
-    let left_out = |name, bytes| BadBody { status: 204, ..refused(name, V1, bytes, &[]) };
-    let one = |name, labels: &[(&str, &str)]| left_out(name, compress(&v1(vec![series(labels, now)])));
+    let one = |name, labels: &[(&str, &str)], says| {
+        refused(name, V1, compress(&v1(vec![series(labels, now)])), says)
+    };
     let mut not_utf8 = series(&[("__name__", "never_stored")], now);
     not_utf8.labels.push(label("place", ""));
     not_utf8.labels[1].value = vec![b'a', 0xff, 0xfe];
     vec![
-        one("no metric name", &[("job", "bad_body")]),
-        one("no labels at all", &[]),
-        one("a label twice", &[("__name__", "never_stored"), ("twice", "1"), ("twice", "2")]),
-        one("a label without name", &[("", "value"), ("__name__", "never_stored")]),
-        left_out("a label value that is not UTF-8", compress(&v1(vec![not_utf8]))),
+        one("no metric name", &[("job", "bad_body")], &["name", "bad_body", "byte"]),
+        one("no labels at all", &[], &["name", "byte"]),
+        one(
+            "a label twice",
+            &[("__name__", "never_stored"), ("twice", "1"), ("twice", "2")],
+            &["duplicated label twice", "byte"],
+        ),
+        one("a label without name", &[("", "value"), ("__name__", "never_stored")], &["label", "byte"]),
+        refused(
+            "a label value that is not UTF-8",
+            V1,
+            compress(&v1(vec![not_utf8])),
+            &["utf-8", "place", "byte"],
+        ),
     ]
 }
 

@@ -31,7 +31,7 @@ fn malformed_bodies_are_refused() {
         bad_bodies(now_ms()).iter().filter_map(|body| refuse(&server, body).err()).collect();
     assert!(failures.is_empty(), "{} requests:\n{}", failures.len(), failures.join("\n"));
     assert_eq!(everything(&server), before, "what was stored has changed");
-    assert!(left_out(&server) >= 5.0, "series that protocol 1.0 leaves out are counted");
+    assert!(left_out(&server) >= 5.0, "samples that are left out for their labels are counted");
     let growth = server.status_bytes("VmRSS:").saturating_sub(resident);
     assert!(growth <= GROWTH_BYTES_MAX, "resident memory grew by {growth} bytes");
     println!(
