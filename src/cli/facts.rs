@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::db::{Database, DatabaseStats};
 use crate::http::PROMETHEUS_VERSION;
 use crate::metrics::{Exposition, Registry};
+use crate::scrape::{Observations, PoolMetrics, PoolStatus, ScrapeManager, ScrapeMetrics};
 
 /// Has the registry ask for them at each scrape.
 pub(super) fn register(registry: &Registry, database: &Arc<Database>) {
@@ -12,6 +13,142 @@ pub(super) fn register(registry: &Registry, database: &Arc<Database>) {
     registry.on_scrape(build);
     let database = Arc::clone(database);
     registry.on_scrape(move |out| storage(out, &database.stats()));
+}
+
+/// Has the registry ask for the numbers of scraping at each scrape.
+pub(super) fn register_scrape(registry: &Registry, scrape: &ScrapeManager) {
+    let scrape = scrape.clone();
+    registry.on_scrape(move |out| {
+        scrape_counters(out, scrape.metrics());
+        pools(out, &scrape.targets());
+    });
+}
+
+fn scrape_counters(out: &mut Exposition, metrics: &ScrapeMetrics) {
+    for (name, help, counter) in [
+        (
+            "prometheus_target_scrape_pools_total",
+            "Total number of scrape pool creation attempts.",
+            &metrics.pools,
+        ),
+        (
+            "prometheus_target_scrape_pools_failed_total",
+            "Total number of scrape pool creations that failed.",
+            &metrics.pools_failed,
+        ),
+        (
+            "prometheus_target_scrape_pool_reloads_total",
+            "Total number of scrape pool reloads.",
+            &metrics.pool_reloads,
+        ),
+        (
+            "prometheus_target_scrape_pool_reloads_failed_total",
+            "Total number of failed scrape pool reloads.",
+            &metrics.pool_reloads_failed,
+        ),
+        (
+            "prometheus_target_scrape_pool_exceeded_target_limit_total",
+            "Total number of times scrape pools hit the target limit, during sync or config reload.",
+            &metrics.exceeded_target_limit,
+        ),
+        (
+            "prometheus_target_scrape_pool_exceeded_label_limits_total",
+            "Total number of times scrape pools hit the label limits, during sync or config reload.",
+            &metrics.exceeded_label_limits,
+        ),
+        (
+            "prometheus_target_scrapes_exceeded_body_size_limit_total",
+            "Total number of scrapes that hit the body size limit",
+            &metrics.exceeded_body_size_limit,
+        ),
+        (
+            "prometheus_target_scrapes_exceeded_sample_limit_total",
+            "Total number of scrapes that hit the sample limit and were rejected.",
+            &metrics.exceeded_sample_limit,
+        ),
+        (
+            "prometheus_target_scrapes_cache_flush_forced_total",
+            "How many times a scrape cache was flushed due to getting big while scrapes are failing.",
+            &metrics.cache_flush_forced,
+        ),
+        (
+            "prometheus_target_scrapes_sample_duplicate_timestamp_total",
+            "Total number of samples rejected due to duplicate timestamps but different values.",
+            &metrics.sample_duplicate_timestamp,
+        ),
+        (
+            "prometheus_target_scrapes_sample_out_of_order_total",
+            "Total number of samples rejected due to not being out of the expected order.",
+            &metrics.sample_out_of_order,
+        ),
+        (
+            "prometheus_target_scrapes_sample_out_of_bounds_total",
+            "Total number of samples rejected due to timestamp falling outside of the time bounds.",
+            &metrics.sample_out_of_bounds,
+        ),
+        (
+            "prometheus_target_scrapes_exemplar_out_of_order_total",
+            "Total number of exemplar rejected due to not being out of the expected order.",
+            &metrics.exemplar_out_of_order,
+        ),
+        (
+            "prometheus_sd_file_read_errors_total",
+            "The number of File-SD read errors.",
+            &metrics.file_read_errors,
+        ),
+        ("perdura_scrapes_not_stored_total", "Scrapes that the store did not take.", &metrics.append_failed),
+    ] {
+        out.single(name, help, "counter", counter.get() as f64);
+    }
+    let name = "prometheus_target_interval_length_seconds";
+    out.family(name, "Actual intervals between scrapes.", "summary");
+    for (interval, lengths) in metrics.interval_lengths() {
+        let labels = [("interval", interval.to_string())];
+        observations(out, name, &[(labels[0].0, labels[0].1.as_str())], lengths);
+    }
+}
+
+fn observations(out: &mut Exposition, name: &str, labels: &[(&str, &str)], observations: Observations) {
+    out.sample(&format!("{name}_sum"), labels, observations.sum);
+    out.sample(&format!("{name}_count"), labels, observations.count as f64);
+}
+
+fn pools(out: &mut Exposition, pools: &[PoolStatus]) {
+    type Read = fn(&PoolMetrics) -> f64;
+    let families: [(&str, &str, &str, Read); 4] = [
+        (
+            "prometheus_target_scrape_pool_targets",
+            "Current number of targets in this scrape pool.",
+            "gauge",
+            |pool| pool.targets as f64,
+        ),
+        (
+            "prometheus_target_scrape_pool_target_limit",
+            "Maximum number of targets allowed in this scrape pool.",
+            "gauge",
+            |pool| pool.target_limit as f64,
+        ),
+        (
+            "prometheus_target_scrape_pool_sync_total",
+            "Total number of syncs that were executed on a scrape pool.",
+            "counter",
+            |pool| pool.syncs as f64,
+        ),
+        ("prometheus_target_sync_failed_total", "Total number of target sync failures.", "counter", |pool| {
+            pool.sync_failures as f64
+        }),
+    ];
+    for (name, help, kind, read) in families {
+        out.family(name, help, kind);
+        for pool in pools {
+            out.sample(name, &[("scrape_job", pool.name.as_str())], read(&pool.metrics));
+        }
+    }
+    let name = "prometheus_target_sync_length_seconds";
+    out.family(name, "Actual interval to sync the scrape pool.", "summary");
+    for pool in pools {
+        observations(out, name, &[("scrape_job", pool.name.as_str())], pool.metrics.sync_lengths);
+    }
 }
 
 fn build(out: &mut Exposition) {

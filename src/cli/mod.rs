@@ -9,6 +9,7 @@ mod logs;
 mod options;
 mod running;
 mod serve;
+mod test;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let subcommand = arguments.first().and_then(|first| first.to_str()).unwrap_or_default();
     match subcommand {
         "serve" => serve::run(&arguments[1..]),
+        "test" => test::run(&arguments[1..]),
         "check" => check::run(&arguments[1..]),
         "help" | "-h" | "--help" => help(),
         _ => serve::run(&arguments),
@@ -35,7 +37,8 @@ fn help() -> ExitCode {
         .about("Prometheus-compatible time-series database")
         .version(VERSION)
         .subcommand(flags::command())
-        .subcommand(check::command());
+        .subcommand(check::command())
+        .subcommand(test::command());
     match command.print_long_help() {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,

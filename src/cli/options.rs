@@ -9,6 +9,7 @@ use crate::http::HttpOptions;
 use crate::model::{RegexMatcher, format_duration, parse_duration};
 use crate::promql::EngineOptions;
 use crate::promql::parse::ParserOptions;
+use crate::scrape::GlobalUrlOptions;
 
 use super::flags::Flags;
 use super::logs::{LogFormat, LogLevel};
@@ -94,6 +95,7 @@ fn http_options(flags: &Flags, per_step_stats: bool) -> Result<HttpOptions, Stri
     let external_url = external_url(flags)?;
     Ok(HttpOptions {
         route_prefix: route_prefix(flags, &external_url),
+        global_url: global_url(&external_url, flags),
         external_url,
         cors_origin: RegexMatcher::new(flags.get("web.cors.origin"))
             .map_err(|error| bad("web.cors.origin", error))?,
@@ -123,6 +125,16 @@ fn external_url(flags: &Flags) -> Result<String, String> {
         _ => crate::http::hostname(),
     };
     Ok(format!("http://{host}:{port}"))
+}
+
+fn global_url(external_url: &str, flags: &Flags) -> GlobalUrlOptions {
+    let (scheme, rest) = external_url.split_once("://").unwrap_or(("http", external_url));
+    let first = flags.all("web.listen-address").first().map_or("", String::as_str);
+    GlobalUrlOptions {
+        listen_port: first.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(0),
+        host: rest.split('/').next().unwrap_or_default().to_owned(),
+        scheme: scheme.to_owned(),
+    }
 }
 
 /// Empty, or a path that begins with a slash and does not end with one.

@@ -9,7 +9,8 @@ use crate::db::Database;
 use crate::http::Settings;
 use crate::metrics::{Gauge, Registry};
 use crate::model::Timestamp;
-use crate::storage::OutOfOrder;
+use crate::scrape::{ScrapeManager, ScrapeOptions};
+use crate::storage::{Append, OutOfOrder};
 
 use super::options::ServeOptions;
 
@@ -21,6 +22,8 @@ pub(super) struct Running {
     /// Retention where the file names none, in milliseconds.
     retention_ms: i64,
     database: Arc<Database>,
+    /// The jobs.
+    pub(super) scrape: ScrapeManager,
     /// What the server shows and follows.
     pub(super) settings: Arc<RwLock<Arc<Settings>>>,
     reload_worked: Gauge,
@@ -29,7 +32,7 @@ pub(super) struct Running {
 
 impl Running {
     /// Loads the configuration and starts what it asks for.
-    pub(super) fn start(
+    pub(super) async fn start(
         options: &ServeOptions,
         database: Arc<Database>,
         registry: &Registry,
@@ -41,6 +44,14 @@ impl Running {
                 &format!("{}/metrics", options.http.route_prefix),
             ),
             retention_ms: options.retention_ms,
+            scrape: ScrapeManager::new(
+                Arc::clone(&database) as Arc<dyn Append>,
+                Clock::System,
+                ScrapeOptions {
+                    offset_seed: offset_seed(&options.http.external_url),
+                    ..ScrapeOptions::default()
+                },
+            ),
             database,
             settings: Arc::default(),
             reload_worked: registry.gauge(
@@ -52,25 +63,34 @@ impl Running {
                 "Timestamp of the last successful configuration reload.",
             ),
         };
-        running.reload()?;
+        running.reload().await?;
         Ok(running)
     }
 
-    /// Loads the configuration again; on an error everything stays as it was. Reads files, so it may block.
-    pub(super) fn reload(&self) -> Result<(), String> {
-        let loaded = self.load();
-        match &loaded {
-            Ok(config) => self.apply(config, Clock::System.now_ms()),
-            Err(error) => self.keep(error),
+    /// Loads the configuration again; on an error everything stays as it was.
+    pub(super) async fn reload(&self) -> Result<(), String> {
+        let tried = self.load_and_apply().await;
+        if let Err(error) = &tried {
+            self.keep(error);
         }
-        loaded.map(drop)
+        tried
     }
 
-    fn load(&self) -> Result<Config, String> {
-        match &self.config_file {
-            None => Ok(self.built_in.clone()),
-            Some(path) => load(path),
-        }
+    async fn load_and_apply(&self) -> Result<(), String> {
+        let config = match &self.config_file {
+            None => self.built_in.clone(),
+            Some(path) => {
+                // Reading files may block.
+                let path = path.clone();
+                let loaded = tokio::task::spawn_blocking(move || load(&path));
+                loaded.await.map_err(|error| format!("reading the configuration failed: {error}"))??
+            }
+        };
+        // Of what can fail, this is the last.
+        let jobs = config.jobs().cloned().collect();
+        self.scrape.apply(jobs).await.map_err(|error| format!("cannot apply the configuration: {error}"))?;
+        self.apply(&config, Clock::System.now_ms());
+        Ok(())
     }
 
     fn apply(&self, config: &Config, now: Timestamp) {
@@ -110,7 +130,14 @@ impl Running {
     }
 
     /// Ends what was started.
-    pub(super) async fn stop(&self) {}
+    pub(super) async fn stop(&self) {
+        self.scrape.stop().await;
+    }
+}
+
+/// Servers with different names scrape the same targets at different times.
+fn offset_seed(external_url: &str) -> u64 {
+    xxhash_rust::xxh64::xxh64(external_url.as_bytes(), 0)
 }
 
 /// Reads a configuration file with the variables of the environment.

@@ -66,13 +66,15 @@ async fn serve(options: ServeOptions) -> Result<(), String> {
     let registry = Arc::new(Registry::default());
     let database = open(&options).await?;
     facts::register(&registry, &database);
-    let running = Arc::new(Running::start(&options, Arc::clone(&database), &registry)?);
+    let running = Running::start(&options, Arc::clone(&database), &registry).await?;
+    facts::register_scrape(&registry, &running.scrape);
     let (control, mut asked) = mpsc::channel(4);
     let services = Services {
         clock: Clock::System,
         append: database.clone(),
         select: database.clone(),
         database: Some(database.clone()),
+        scrape: Some(running.scrape.clone()),
         engine: Engine::new(options.engine.clone()),
         registry,
         control,
@@ -136,24 +138,16 @@ impl Signals {
     }
 }
 
-/// Reads the configuration again, away from the network's threads.
-async fn reload(running: &Arc<Running>) -> Result<(), String> {
-    let running = Arc::clone(running);
-    tokio::task::spawn_blocking(move || running.reload())
-        .await
-        .unwrap_or_else(|error| Err(format!("reading the configuration failed: {error}")))
-}
-
 /// Answers reloads until a signal or a request asks to stop.
-async fn until_stopped(running: &Arc<Running>, asked: &mut mpsc::Receiver<Control>, signals: &mut Signals) {
+async fn until_stopped(running: &Running, asked: &mut mpsc::Receiver<Control>, signals: &mut Signals) {
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
             // The reason of a failure is in the log.
-            _ = signals.hangup.recv() => drop(reload(running).await),
+            _ = signals.hangup.recv() => drop(running.reload().await),
             control = asked.recv() => match control {
-                Some(Control::Reload(answer)) => drop(answer.send(reload(running).await)),
+                Some(Control::Reload(answer)) => drop(answer.send(running.reload().await)),
                 Some(Control::Quit) | None => return,
             },
         }

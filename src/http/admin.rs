@@ -26,6 +26,12 @@ pub(super) async fn flush(State(app): State<Arc<App>>) -> Result<Response<Body>,
         .await)
 }
 
+/// Calls that upstream has and that are not served yet.
+pub(super) async fn unserved(State(app): State<Arc<App>>) -> Result<Response<Body>, ApiError> {
+    refuse_unless_enabled(&app)?;
+    Err(ApiError::new(ErrorKind::Unavailable, "not supported yet"))
+}
+
 fn refuse_unless_enabled(app: &App) -> Result<(), ApiError> {
     if app.options.enable_admin_api {
         Ok(())

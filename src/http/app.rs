@@ -16,6 +16,7 @@ use crate::db::Database;
 use crate::metrics::Registry;
 use crate::model::{TenantId, Timestamp};
 use crate::promql::Engine;
+use crate::scrape::{GlobalUrlOptions, ScrapeManager};
 use crate::storage::{Append, OutOfOrder, Select};
 
 use super::answer::{ApiError, ErrorKind, json_response};
@@ -35,6 +36,8 @@ const READS_AT_ONCE_MAX: usize = 64;
 pub struct HttpOptions {
     /// URL under which the server is reached from outside.
     pub external_url: String,
+    /// The same, in parts, for the URLs of targets on this machine.
+    pub global_url: GlobalUrlOptions,
     /// What all paths begin with: empty, or `/prefix`.
     pub route_prefix: String,
     /// Origins that browsers may call from; matches whole origins.
@@ -66,6 +69,8 @@ pub struct Services {
     pub select: Arc<dyn Select>,
     /// The database behind both, where there is one.
     pub database: Option<Arc<Database>>,
+    /// Scrapes, where something is scraped.
+    pub scrape: Option<ScrapeManager>,
     /// Evaluates queries.
     pub engine: Engine,
     /// The server's own metrics.

@@ -22,6 +22,7 @@ mod rules;
 mod series;
 mod server;
 mod status;
+mod targets;
 mod values;
 mod write;
 

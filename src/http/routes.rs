@@ -11,7 +11,7 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
 use super::app::App;
-use super::{admin, cors, language, observe, probes, query, rules, series, status, write};
+use super::{admin, cors, language, observe, probes, query, rules, series, status, targets, write};
 
 /// All paths of the server, under its prefix.
 pub fn router(app: &Arc<App>) -> Router {
@@ -57,6 +57,9 @@ fn api(app: &Arc<App>) -> Routes {
         ("/api/v1/series", get(series::series).post(series::series)),
         ("/api/v1/metadata", get(series::metadata)),
         ("/api/v1/write", post(write::write)),
+        ("/api/v1/targets", get(targets::targets)),
+        ("/api/v1/targets/metadata", get(targets::metadata)),
+        ("/api/v1/scrape_pools", get(targets::scrape_pools)),
         ("/api/v1/rules", get(rules::rules)),
         ("/api/v1/alerts", get(rules::alerts)),
         ("/api/v1/alertmanagers", get(rules::alertmanagers)),
@@ -65,6 +68,12 @@ fn api(app: &Arc<App>) -> Routes {
         ("/api/v1/status/flags", get(status::flags)),
         ("/api/v1/status/config", get(status::config)),
         ("/api/v1/status/tsdb", get(status::tsdb)),
+        ("/api/v1/status/walreplay", get(status::walreplay)),
+        ("/api/v1/notifications", get(status::notifications)),
+        ("/api/v1/otlp/v1/metrics", post(status::otlp)),
+        ("/api/v1/admin/tsdb/delete_series", post(admin::unserved).put(admin::unserved)),
+        ("/api/v1/admin/tsdb/clean_tombstones", post(admin::unserved).put(admin::unserved)),
+        ("/api/v1/admin/tsdb/snapshot", post(admin::unserved).put(admin::unserved)),
         ("/api/v1/admin/tsdb/flush", post(admin::flush).put(admin::flush)),
     ];
     observed(app, paths)

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::Response;
+use axum::http::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::db::NamedCount;
 use crate::model::{Timestamp, format_duration, format_rfc3339_ms};
 
-use super::answer::{ApiError, ErrorKind, success_value};
+use super::answer::{ApiError, ErrorKind, success_value, text_response};
 use super::app::App;
 use super::params::parse_integer;
 
@@ -197,6 +197,22 @@ pub(super) async fn tsdb(State(app): State<Arc<App>>, request: Request) -> Resul
             })
         })
         .await)
+}
+
+/// `/api/v1/status/walreplay`: the log was replayed before the server answered.
+pub(super) async fn walreplay() -> Response<Body> {
+    success_value(&serde_json::json!({"min": 0, "max": 0, "current": 0}))
+}
+
+/// `/api/v1/notifications`: there are none.
+pub(super) async fn notifications() -> Response<Body> {
+    success_value(&serde_json::json!([]))
+}
+
+/// `/api/v1/otlp/v1/metrics`, as a server without the receiver answers it.
+pub(super) async fn otlp() -> Response<Body> {
+    let text = "otlp write receiver needs to be enabled with --web.enable-otlp-receiver\n";
+    text_response(StatusCode::NOT_FOUND, text)
 }
 
 #[cfg(test)]
