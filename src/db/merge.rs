@@ -26,8 +26,8 @@ pub(super) fn merge_rows(parts: &Columns, out: &mut Columns) {
     }
 }
 
-/// Appends a whole row.
-fn copy_row(row: &ColumnsRow<'_>, out: &mut Columns) {
+/// Appends a whole row to the row begun last in `out`.
+pub(super) fn copy_row(row: &ColumnsRow<'_>, out: &mut Columns) {
     if row.histograms.is_empty() && row.start_timestamps.is_empty() {
         out.extend_floats(row.timestamps, row.values);
     } else {

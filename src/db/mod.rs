@@ -5,18 +5,23 @@
 //! samples of a series at the same time the one written later wins, wherever they are stored.
 
 mod append;
+mod background;
 mod commit;
+mod compact;
 mod error;
+mod flush;
+mod jobs;
 mod judge;
-#[expect(dead_code, reason = "flushing writes")]
 mod lock;
+mod manifest;
 mod merge;
 mod options;
+mod plan;
 mod recover;
 mod select;
 mod stats;
-#[expect(dead_code, reason = "flushing makes segments live")]
 mod view;
+mod windows;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -25,10 +30,14 @@ use crate::fs::DirectoryLock;
 use crate::head::Head;
 use crate::wal::{LogLimits, LogWriter};
 
+use self::background::Background;
 use self::commit::{Committer, Seat};
+use self::flush::SegmentFiles;
+use self::jobs::Jobs;
 use self::lock::{lock, read};
-use self::recover::{Layout, replay_log};
-use self::view::View;
+use self::manifest::ManifestStore;
+use self::recover::{Layout, OpenedSegments, open_segments, replay_log};
+use self::view::{LiveSegment, View};
 
 pub use error::StorageError;
 pub use options::{DatabaseOptions, WalSync};
@@ -38,7 +47,6 @@ pub use stats::{DatabaseStats, NamedCount};
 #[derive(Debug)]
 pub struct Database {
     options: DatabaseOptions,
-    #[expect(dead_code, reason = "flushing asks where segments go")]
     layout: Layout,
     head: Head,
     view: RwLock<Arc<View>>,
@@ -50,6 +58,8 @@ pub struct Database {
     is_closed: AtomicBool,
     retention_ms: AtomicI64,
     counters: Counters,
+    jobs: Mutex<Jobs>,
+    background: Background,
     directory_lock: Mutex<Option<Box<dyn DirectoryLock>>>,
 }
 
@@ -61,6 +71,12 @@ struct Counters {
     exemplars: AtomicU64,
     rejected: AtomicU64,
     damaged_records: AtomicU64,
+    damaged_segments: AtomicU64,
+    flushes: AtomicU64,
+    flush_failures: AtomicU64,
+    compactions: AtomicU64,
+    compaction_failures: AtomicU64,
+    expired: AtomicU64,
 }
 
 impl Database {
@@ -74,35 +90,42 @@ impl Database {
             std::io::ErrorKind::WouldBlock => StorageError::Locked { path: layout.root.clone() },
             _ => StorageError::io("lock", &layout.lock, error),
         })?;
+        let manifests = ManifestStore::new(Arc::clone(&fs), layout.root.clone());
+        let OpenedSegments { manifest, segments, damaged } = open_segments(&fs, &layout, &manifests)?;
         let head = Head::new(options.shards);
+        remember_metadata(&head, &segments)?;
         let epoch = head.new_epoch();
-        let replayed = replay_log(&*fs, &layout, 0, &head, &epoch, &options.clock)?;
-        let next_number = replayed.files.last().map_or(1, |file| file.number + 1);
+        let replayed = replay_log(&*fs, &layout, manifest.flushed_seq, &head, &epoch, &options.clock)?;
+        let next_log = replayed.files.last().map_or(1, |file| file.number + 1).max(manifest.next_log);
         let limits = LogLimits { file_bytes: options.log_file_bytes };
-        let log = LogWriter::new(fs, layout.log.clone(), limits, next_number, replayed.files);
-        let seat = Seat { log, seq_last: replayed.seq_max };
+        let mut log = LogWriter::new(Arc::clone(&fs), layout.log.clone(), limits, next_log, replayed.files);
+        if let Err(error) = log.remove_through(manifest.flushed_seq) {
+            tracing::warn!(%error, "cannot remove a log file");
+        }
+        let seq_last = segments.iter().map(|s| s.meta().seq_max).fold(replayed.seq_max, u64::max);
         let sync_each = options.wal_sync == WalSync::Always;
+        let seat = Seat { log, seq_last };
         let committer = Committer::new(seat, options.queue_bytes_max, sync_each, options.clock.clone());
         let counters = Counters::default();
         counters.damaged_records.store(replayed.damaged, Ordering::Relaxed);
+        counters.damaged_segments.store(damaged, Ordering::Relaxed);
+        let files = SegmentFiles { fs, directory: layout.segments.clone() };
+        let idle_checked_ms = options.clock.now_ms();
         Ok(Arc::new(Self {
             head,
-            view: RwLock::new(Arc::new(View::new(Vec::new(), Vec::new(), epoch))),
+            view: RwLock::new(Arc::new(View::new(segments, Vec::new(), epoch))),
             committer,
             judging: Mutex::default(),
             resolving: RwLock::default(),
             is_closed: AtomicBool::new(false),
             retention_ms: AtomicI64::new(options.retention_ms),
             counters,
+            jobs: Mutex::new(Jobs { manifest, manifests, files, idle_checked_ms }),
+            background: Background::default(),
             directory_lock: Mutex::new(Some(directory_lock)),
             layout,
             options,
         }))
-    }
-
-    /// Puts everything in memory into segments and compacts until nothing is left to do.
-    pub fn flush(&self) -> Result<(), StorageError> {
-        Ok(())
     }
 
     /// Ends background work, makes durable what is not, and refuses what comes after.
@@ -111,33 +134,12 @@ impl Database {
             return Ok(());
         }
         self.committer.close();
+        self.background.stop();
+        // A job that runs is waited for: after this nobody writes to the directory.
+        let _jobs = lock(&self.jobs);
         let synced = self.committer.with_seat(|seat| seat.log.sync());
         lock(&self.directory_lock).take();
         synced.map_err(|error| StorageError::io(error.action, &error.path, error.source))
-    }
-
-    /// What the database tells of itself.
-    pub fn stats(&self) -> DatabaseStats {
-        let view = self.view();
-        let mut stats = DatabaseStats {
-            head_series: self.head.series(),
-            head_series_created: self.head.series_created(),
-            head_series_removed: self.head.series_removed(),
-            head_samples: view.epochs().map(|epoch| epoch.samples()).sum(),
-            floats_appended: self.counters.floats.load(Ordering::Relaxed),
-            histograms_appended: self.counters.histograms.load(Ordering::Relaxed),
-            exemplars_appended: self.counters.exemplars.load(Ordering::Relaxed),
-            samples_rejected: self.counters.rejected.load(Ordering::Relaxed),
-            damaged_records: self.counters.damaged_records.load(Ordering::Relaxed),
-            ..DatabaseStats::default()
-        };
-        self.committer.with_seat(|seat| {
-            stats.log_files = seat.log.files().count() as u64;
-            stats.log_bytes = seat.log.files().map(|file| file.bytes).sum();
-            stats.log_syncs = seat.log.syncs();
-            stats.log_failures = seat.log.failures();
-        });
-        stats
     }
 
     /// Changes the retention; 0 keeps everything.
@@ -146,7 +148,9 @@ impl Database {
     }
 
     /// Starts the thread that flushes, compacts and drops what is too old.
-    pub fn start_background(self: &Arc<Self>) {}
+    pub fn start_background(self: &Arc<Self>) {
+        self.background.start(self);
+    }
 
     fn view(&self) -> Arc<View> {
         Arc::clone(&read(&self.view))
@@ -155,6 +159,28 @@ impl Database {
     fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::Acquire)
     }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // Without `close` too the threads end and the directory becomes free.
+        self.background.stop();
+    }
+}
+
+/// Metadata of all segments is kept in memory: it is little, and asked for by metric.
+fn remember_metadata(head: &Head, segments: &[Arc<LiveSegment>]) -> Result<(), StorageError> {
+    for segment in segments {
+        let metadata = segment.reader.metadata().map_err(|error| StorageError::Corrupt {
+            path: segment.path().to_owned(),
+            offset: 0,
+            rule: error.to_string(),
+        })?;
+        for (metric, metadata) in metadata {
+            head.add_metadata(&segment.meta().tenant, &metric, &metadata);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

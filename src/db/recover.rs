@@ -8,9 +8,13 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::fs::Fs;
 use crate::head::{Epoch, Head, Publication};
+use crate::segment::SegmentError;
 use crate::wal::{LogFileFacts, LoggedBatch, RejectedSet, log_file_name, log_file_number, read_log_file};
 
 use super::StorageError;
+use super::flush::{SegmentFiles, segment_file_number};
+use super::manifest::{Loaded, Manifest, ManifestStore};
+use super::view::LiveSegment;
 
 /// Where things are in a database's directory.
 #[derive(Clone, Debug)]
@@ -43,6 +47,84 @@ impl Layout {
             fs.sync_dir(directory).map_err(|error| StorageError::io("sync", directory, error))?;
         }
         Ok(())
+    }
+}
+
+/// Live segments as an earlier process left them.
+#[derive(Debug)]
+pub(super) struct OpenedSegments {
+    pub(super) manifest: Manifest,
+    pub(super) segments: Vec<Arc<LiveSegment>>,
+    /// Segments that are damaged, missing or unreadable, and left out.
+    pub(super) damaged: u64,
+}
+
+/// Reads the manifest and opens what it names. What no manifest names is removed: it was superseded, or never became
+/// live. Where the newest manifest is damaged the segments' own footers take its place: every segment is live. What was
+/// superseded comes back by that, but it is the same samples with the same sequence numbers.
+pub(super) fn open_segments(
+    fs: &Arc<dyn Fs>,
+    layout: &Layout,
+    manifests: &ManifestStore,
+) -> Result<OpenedSegments, StorageError> {
+    let files = SegmentFiles { fs: Arc::clone(fs), directory: layout.segments.clone() };
+    let names =
+        fs.list(&layout.segments).map_err(|error| StorageError::io("list", &layout.segments, error))?;
+    let present: BTreeSet<u64> = names.iter().filter_map(|name| segment_file_number(name)).collect();
+    for name in names.iter().filter(|name| name.ends_with(".tmp")) {
+        let _ = fs.remove(&layout.segments.join(name));
+    }
+    let (mut manifest, is_whole) = match manifests.load()? {
+        Loaded::Newest(manifest) => (manifest, true),
+        // The first flush did not end, or somebody removed the manifests: either way segments are sound.
+        Loaded::Nothing => (Manifest::default(), false),
+        Loaded::Damaged(manifest) => (manifest, false),
+    };
+    if is_whole {
+        for number in present.difference(&manifest.segments) {
+            let _ = fs.remove(&files.path(*number));
+        }
+    } else {
+        manifest.segments.extend(&present);
+    }
+    let mut opened = OpenedSegments { manifest, segments: Vec::new(), damaged: 0 };
+    for number in opened.manifest.segments.clone() {
+        match open_segment(fs, &files, number)? {
+            Some(segment) => opened.segments.push(segment),
+            None => {
+                opened.damaged += 1;
+                opened.manifest.segments.remove(&number);
+            }
+        }
+    }
+    let next = present.last().map_or(1, |last| last + 1);
+    opened.manifest.next_segment = opened.manifest.next_segment.max(next);
+    Ok(opened)
+}
+
+/// Opens a segment; `None` where it is missing or damaged. A damaged one is kept under another name.
+fn open_segment(
+    fs: &Arc<dyn Fs>,
+    files: &SegmentFiles,
+    number: u64,
+) -> Result<Option<Arc<LiveSegment>>, StorageError> {
+    let path = files.path(number);
+    match fs.len(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            tracing::error!(path = %path.display(), "segment is missing");
+            return Ok(None);
+        }
+        Err(error) => return Err(StorageError::io("read", &path, error)),
+        Ok(_) => {}
+    }
+    match LiveSegment::open(fs, path.clone(), number) {
+        Ok(segment) => Ok(Some(segment)),
+        Err(SegmentError::Corrupt { offset, rule, .. }) => {
+            tracing::error!(path = %path.display(), offset, rule, "segment is damaged and left out");
+            let _ = fs.rename(&path, &path.with_extension("seg.damaged"));
+            Ok(None)
+        }
+        Err(error) => Err(StorageError::io("read", &path, io::Error::other(error.to_string()))),
     }
 }
 

@@ -1,6 +1,10 @@
 //! What the database tells of itself.
 
-use crate::model::Timestamp;
+use std::sync::atomic::Ordering;
+
+use crate::model::{TimeSpan, Timestamp};
+
+use super::Database;
 
 /// A text and how many there are of what it names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,4 +82,58 @@ pub struct DatabaseStats {
     pub series_by_pair: Vec<NamedCount>,
     /// How many label pairs the head has.
     pub label_pairs: u64,
+}
+
+impl Database {
+    /// What the database tells of itself. Walks the head once.
+    pub fn stats(&self) -> DatabaseStats {
+        let view = self.view();
+        let counted = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let nothing = TimeSpan::new(0, -1);
+        let in_head = view.epochs().fold(nothing, |all, epoch| all.union(epoch.bounds(None)));
+        let everywhere = view.segments.iter().fold(in_head, |all, s| all.union(s.meta().span));
+        let facts = self.head.facts();
+        let mut stats = DatabaseStats {
+            head_series: self.head.series(),
+            head_series_created: self.head.series_created(),
+            head_series_removed: self.head.series_removed(),
+            head_samples: view.epochs().map(|epoch| epoch.samples()).sum(),
+            head_bytes: view.epochs().map(|epoch| epoch.heap_bytes()).sum(),
+            head_oldest: (!in_head.is_empty()).then_some(in_head.start),
+            head_newest: (!in_head.is_empty()).then_some(in_head.end),
+            floats_appended: counted(&self.counters.floats),
+            histograms_appended: counted(&self.counters.histograms),
+            exemplars_appended: counted(&self.counters.exemplars),
+            samples_rejected: counted(&self.counters.rejected),
+            segments: view.segments.len() as u64,
+            segment_bytes: view.segments.iter().map(|segment| segment.bytes).sum(),
+            segment_samples: view.segments.iter().map(|segment| segment.meta().samples).sum(),
+            damaged_records: counted(&self.counters.damaged_records),
+            damaged_segments: counted(&self.counters.damaged_segments),
+            flushes: counted(&self.counters.flushes),
+            flush_failures: counted(&self.counters.flush_failures),
+            compactions: counted(&self.counters.compactions),
+            compaction_failures: counted(&self.counters.compaction_failures),
+            segments_expired: counted(&self.counters.expired),
+            oldest: (!everywhere.is_empty()).then_some(everywhere.start),
+            newest: (!everywhere.is_empty()).then_some(everywhere.end),
+            series_by_metric: named(facts.series_by_metric),
+            values_by_label: named(facts.values_by_label),
+            bytes_by_label: named(facts.bytes_by_label),
+            series_by_pair: named(facts.series_by_pair),
+            label_pairs: facts.label_pairs,
+            ..DatabaseStats::default()
+        };
+        self.committer.with_seat(|seat| {
+            stats.log_files = seat.log.files().count() as u64;
+            stats.log_bytes = seat.log.files().map(|file| file.bytes).sum();
+            stats.log_syncs = seat.log.syncs();
+            stats.log_failures = seat.log.failures();
+        });
+        stats
+    }
+}
+
+fn named(counts: Vec<(String, u64)>) -> Vec<NamedCount> {
+    counts.into_iter().map(|(name, count)| NamedCount { name, count }).collect()
 }

@@ -41,6 +41,10 @@ impl LiveSegment {
         self.reader.meta()
     }
 
+    pub(super) fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
     /// The manifest names it no more: the last user removes the file.
     pub(super) fn supersede(&self) {
         self.is_superseded.store(true, Ordering::Release);

@@ -1,9 +1,10 @@
 //! The one place that opens, maps, syncs, renames and lists files.
 //!
 //! Everything stored goes through [`Fs`], so that a test can hand in a file system that fails, tears and forgets
-//! where the product uses the real one ([`RealFs`]). What is assumed of a file system, and in which
-//! order the database calls it, is in `storage-format.md`, "What is assumed of the disk".
+//! ([`FaultFs`]) where the product uses the real one ([`RealFs`]). What is assumed of a file system, and in which order
+//! the database calls it, is in `storage-format.md`, "What is assumed of the disk".
 
+mod fault;
 mod map;
 mod real;
 
@@ -12,6 +13,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use fault::{CrashMode, FaultFs, FaultKind};
 pub use real::RealFs;
 
 /// Bytes of a whole file as they were when it was mapped; files that are mapped never change.

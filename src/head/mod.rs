@@ -9,6 +9,7 @@
 
 mod buffer;
 mod epoch;
+mod facts;
 mod index;
 mod lock;
 mod select;
@@ -17,7 +18,7 @@ mod texts;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock, Weak};
 
 use crate::model::{Exemplar, Labels, Metadata, TenantId, TimeSpan, Timestamp};
 use crate::storage::{Batch, Columns};
@@ -26,6 +27,7 @@ use self::lock::{lock, read, write};
 use self::series::SeriesTable;
 
 pub use epoch::{Epoch, PinnedEpoch, Publication};
+pub use facts::HeadFacts;
 pub use select::{HeadReader, HeadRow, HeadRows};
 pub use series::SeriesPlace;
 
@@ -37,6 +39,8 @@ pub struct Head {
     references: AtomicU64,
     removed: AtomicU64,
     metadata: RwLock<HashMap<TenantId, BTreeMap<String, Vec<Metadata>>>>,
+    /// All epochs that somebody may still read.
+    epochs: Mutex<Vec<Weak<Epoch>>>,
 }
 
 /// Most different statements of metadata that are kept of one metric family.
@@ -51,12 +55,22 @@ impl Head {
             references: AtomicU64::new(0),
             removed: AtomicU64::new(0),
             metadata: RwLock::default(),
+            epochs: Mutex::default(),
         }
     }
 
     /// An epoch that fits this head.
     pub fn new_epoch(&self) -> Arc<Epoch> {
-        Arc::new(Epoch::new(self.shards))
+        let epoch = Arc::new(Epoch::new(self.shards));
+        lock(&self.epochs).push(Arc::downgrade(&epoch));
+        epoch
+    }
+
+    /// How many epochs somebody still holds.
+    pub fn epochs_in_use(&self) -> usize {
+        let mut epochs = lock(&self.epochs);
+        epochs.retain(|epoch| epoch.strong_count() > 0);
+        epochs.len()
     }
 
     /// Places of a batch's series, in its order; makes those that are new. They become visible with their samples.

@@ -193,6 +193,11 @@ impl LogWriter {
         self.finished.iter().copied().chain(self.current.as_ref().map(|current| current.facts))
     }
 
+    /// Number of the file after the one being written.
+    pub fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
     /// Syncs tried.
     pub fn syncs(&self) -> u64 {
         self.syncs
