@@ -138,7 +138,7 @@ impl Database {
     }
 
     /// Begins a new epoch, unless the current one is empty. From the seat: no batch is half published.
-    fn freeze(&self) {
+    pub(super) fn freeze(&self) {
         self.committer.with_seat(|_| {
             self.change_view(|view| {
                 let mut frozen = view.frozen.clone();
@@ -161,7 +161,7 @@ impl Database {
         drop(old);
     }
 
-    fn flush_frozen(&self, jobs: &mut Jobs, now_ms: Timestamp) -> Result<(), StorageError> {
+    pub(super) fn flush_frozen(&self, jobs: &mut Jobs, now_ms: Timestamp) -> Result<(), StorageError> {
         while let Some(epoch) = self.view().frozen.first().cloned() {
             let flushed = self.flush_epoch(jobs, &epoch, now_ms);
             let counter =

@@ -277,3 +277,8 @@ mod tests {
         assert_eq!(read_all(&database, "a"), [(10, 1.0), (11, 3.0)]);
     }
 }
+
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod oracle_tests;

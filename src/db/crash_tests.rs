@@ -1,0 +1,293 @@
+//! Power cuts and failing disks: what was acknowledged is there, and nothing that was never sent.
+//!
+//! A reference run is repeated with a fault at every single call of the file system.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::clock::{Clock, SimulatedClock};
+use crate::fs::{CrashMode, FaultFs, FaultKind, Fs};
+use crate::model::{Labels, Matcher, TenantId, TimeSpan, Timestamp};
+use crate::storage::{Acceptance, Append, Batch, Columns, Select, SelectRequest, SymbolTable};
+
+const BASE: i64 = 1_700_000_000_000;
+const HOUR: i64 = 3_600_000;
+
+/// What was sent, in order, and which of it was acknowledged.
+#[derive(Debug, Default)]
+struct Ledger {
+    sent: BTreeMap<(u8, Timestamp), Vec<(f64, bool)>>,
+    value_last: f64,
+}
+
+impl Ledger {
+    /// A batch of two samples for each of three series, with values that were never used before.
+    fn batch(&mut self, at: Timestamp) -> (Batch, Vec<((u8, Timestamp), f64)>) {
+        let mut batch = Batch::default();
+        let mut content = Vec::new();
+        for series in 0..3_u8 {
+            batch.begin_series(&Labels::from_pairs([("__name__", "m"), ("s", &series.to_string())]));
+            for t in [at, at + 15_000] {
+                self.value_last += 1.0;
+                batch.push_float(t, 0, self.value_last);
+                content.push(((series, t), self.value_last));
+            }
+        }
+        (batch, content)
+    }
+
+    /// Sends a batch; whether it was acknowledged.
+    fn append(&mut self, database: &Database, at: Timestamp) -> bool {
+        let (batch, content) = self.batch(at);
+        let answer = database.append(&TenantId::default(), batch, &Acceptance::EVERYTHING);
+        for (key, value) in content {
+            self.sent.entry(key).or_default().push((value, answer.is_ok()));
+        }
+        answer.is_ok()
+    }
+
+    /// Values that may be stored at one place: the last acknowledged one, or one that was sent after it.
+    fn allowed(history: &[(f64, bool)]) -> &[(f64, bool)] {
+        let from = history.iter().rposition(|(_, acknowledged)| *acknowledged).unwrap_or(0);
+        &history[from..]
+    }
+
+    /// `is_restarted`: what was sent and not acknowledged may have become visible.
+    fn check(&self, database: &Database, is_restarted: bool, what: &str) {
+        let stored = stored(database);
+        for (key, value) in &stored {
+            let history = self.sent.get(key).unwrap_or_else(|| panic!("{what}: {key:?} was never sent"));
+            let is_allowed = Self::allowed(history)
+                .iter()
+                .any(|(v, acknowledged)| v.to_bits() == value.to_bits() && (is_restarted || *acknowledged));
+            assert!(is_allowed, "{what}: {key:?} is {value}, sent: {history:?}");
+        }
+        for (key, history) in &self.sent {
+            let is_acknowledged = history.iter().any(|(_, acknowledged)| *acknowledged);
+            assert!(!is_acknowledged || stored.contains_key(key), "{what}: {key:?} is lost");
+        }
+    }
+}
+
+fn stored(database: &Database) -> BTreeMap<(u8, Timestamp), f64> {
+    let matchers = [Matcher::equal("__name__", "m")];
+    let mut symbols = SymbolTable::default();
+    let request = SelectRequest::samples(&matchers, TimeSpan::ALL);
+    let selection = database.select(&TenantId::default(), &request, &mut symbols).expect("it is readable");
+    let mut columns = Columns::default();
+    selection.read(0..selection.len(), &mut columns).expect("it is readable");
+    let mut stored = BTreeMap::new();
+    for row in 0..selection.len() {
+        let labels = selection.labels(row, &symbols);
+        let series = labels.get("s").and_then(|s| s.parse().ok()).expect("every series was sent");
+        let data = columns.row(row);
+        stored.extend(data.timestamps.iter().zip(data.values).map(|(t, v)| ((series, *t), *v)));
+    }
+    stored
+}
+
+fn options(fs: &FaultFs) -> DatabaseOptions {
+    let mut options = DatabaseOptions::new(Path::new("/data"));
+    options.fs = Arc::new(fs.clone());
+    options.clock = Clock::Simulated(SimulatedClock::at_ms(BASE + 30 * HOUR));
+    options.shards = 1;
+    options.log_file_bytes = 600;
+    options
+}
+
+/// Appends, flushes, compacts, overwrites, opens again. Goes on after errors.
+fn reference_run(fs: &FaultFs, ledger: &mut Ledger) -> Option<Arc<Database>> {
+    let open = || Database::open(options(fs)).or_else(|_| Database::open(options(fs))).ok();
+    let mut database = open()?;
+    for round in 0..3 {
+        for step in 0..3 {
+            ledger.append(&database, BASE + round * HOUR + step * 10_000);
+        }
+        let _ = database.flush();
+        ledger.append(&database, BASE + round * 5_000);
+    }
+    let _ = database.flush();
+    ledger.append(&database, BASE + 5 * HOUR);
+    drop(database);
+    database = open()?;
+    ledger.append(&database, BASE + 5 * HOUR);
+    let _ = database.step();
+    let _ = database.flush();
+    ledger.append(&database, BASE + 15_000);
+    Some(database)
+}
+
+fn calls_of_reference_run() -> u64 {
+    let fs = FaultFs::default();
+    let mut ledger = Ledger::default();
+    let database = reference_run(&fs, &mut ledger).expect("no fault is due");
+    ledger.check(&database, false, "reference run");
+    let stats = database.stats();
+    assert!(stats.flushes > 0 && stats.segments > 0, "the run flushes: {stats:?}");
+    fs.calls()
+}
+
+#[test]
+fn no_power_cut_loses_what_was_acknowledged() {
+    for call in 1..=calls_of_reference_run() {
+        let fs = FaultFs::default();
+        fs.crash_at_call(call);
+        let mut ledger = Ledger::default();
+        drop(reference_run(&fs, &mut ledger));
+        let seeds = (0..2).map(|seed| CrashMode::Random(call * 100 + seed));
+        for mode in [CrashMode::DropUnsynced, CrashMode::KeepAll].into_iter().chain(seeds) {
+            let what = format!("power cut at call {call}, {mode:?}");
+            let after = fs.after_crash(mode);
+            let database = Database::open(options(&after)).unwrap_or_else(|error| panic!("{what}: {error}"));
+            ledger.check(&database, true, &what);
+            let shown = stored(&database);
+            // What is shown once stays: another power cut at once changes nothing.
+            drop(database);
+            let again = after.after_crash(CrashMode::DropUnsynced);
+            let database = Database::open(options(&again)).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(stored(&database), shown, "{what}");
+            let stats = database.stats();
+            assert_eq!((stats.damaged_records, stats.damaged_segments), (0, 0), "{what}");
+            database.flush().unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(stored(&database), shown, "{what}");
+        }
+    }
+}
+
+#[test]
+fn no_failing_call_loses_what_was_acknowledged_or_stops_the_store() {
+    for call in 1..=calls_of_reference_run() {
+        for kind in [FaultKind::Io, FaultKind::NoSpace] {
+            let what = format!("call {call} fails with {kind:?}");
+            let fs = FaultFs::default();
+            fs.fail_call(call, kind);
+            let mut ledger = Ledger::default();
+            let database = reference_run(&fs, &mut ledger).unwrap_or_else(|| panic!("{what}: cannot open"));
+            ledger.check(&database, true, &what);
+            let resumed = (0..2).any(|_| ledger.append(&database, BASE + 6 * HOUR));
+            assert!(resumed, "{what}: writes resume");
+            database.flush().unwrap_or_else(|error| panic!("{what}: flushing resumes: {error}"));
+            ledger.check(&database, true, &what);
+            drop(database);
+            let after = fs.after_crash(CrashMode::DropUnsynced);
+            let database = Database::open(options(&after)).unwrap_or_else(|error| panic!("{what}: {error}"));
+            ledger.check(&database, true, &what);
+        }
+    }
+}
+
+#[test]
+fn a_failed_sync_is_never_acknowledged_and_shows_nothing() {
+    let fs = FaultFs::default();
+    let database = Database::open(options(&fs)).expect("no fault is due");
+    let mut ledger = Ledger::default();
+    assert!(ledger.append(&database, BASE));
+    // The next append writes, then syncs.
+    fs.fail_call(2, FaultKind::Io);
+    assert!(!ledger.append(&database, BASE));
+    ledger.check(&database, false, "after the failed sync");
+    assert!(ledger.append(&database, BASE + 60_000), "writing goes on in a new file");
+    assert_eq!(database.stats().log_failures, 1);
+    drop(database);
+    let after = fs.after_crash(CrashMode::DropUnsynced);
+    ledger.check(&Database::open(options(&after)).expect("no fault is due"), true, "after the power cut");
+}
+
+#[test]
+fn a_full_disk_stops_writes_and_nothing_else() {
+    let fs = FaultFs::default();
+    let database = Database::open(options(&fs)).expect("no fault is due");
+    let mut ledger = Ledger::default();
+    assert!(ledger.append(&database, BASE));
+    fs.set_full(true);
+    assert!(!ledger.append(&database, BASE + 60_000));
+    assert!(database.flush().is_err());
+    ledger.check(&database, false, "while the disk is full");
+    fs.set_full(false);
+    assert!(ledger.append(&database, BASE + 60_000));
+    database.flush().expect("there is room");
+    ledger.check(&database, false, "when there is room again");
+    assert_eq!(database.stats().head_samples, 0);
+}
+
+#[test]
+fn a_damaged_record_costs_itself_and_is_reported() {
+    let fs = FaultFs::default();
+    let mut ledger = Ledger::default();
+    let mut config = options(&fs);
+    config.log_file_bytes = 1 << 20;
+    let database = Database::open(config).expect("no fault is due");
+    (0..5).for_each(|step| assert!(ledger.append(&database, BASE + step * 60_000)));
+    drop(database);
+    let directory = Path::new("/data/log");
+    let name = fs.list(directory).expect("no fault is due").remove(0);
+    let bytes = fs.read(&directory.join(&name)).expect("no fault is due").len();
+    for offset in (0..bytes).step_by(7) {
+        let damaged = fs.after_crash(CrashMode::KeepAll);
+        damaged.damage(&directory.join(&name), offset, 0x10);
+        let database = Database::open(options(&damaged)).expect("damage does not stop the store");
+        let stored = stored(&database);
+        for (key, value) in &stored {
+            assert_eq!(ledger.sent[key].last().map(|(v, _)| *v), Some(*value), "byte {offset}");
+        }
+        let lost = ledger.sent.len() - stored.len();
+        // One record has six samples; the first defines the series.
+        assert!(lost <= 6 || stored.is_empty(), "byte {offset}: {lost} samples lost");
+        // Behind the last record nothing tells a crash's torn end from damage.
+        let is_last = offset + 130 > bytes;
+        assert!(lost == 0 || is_last || database.stats().damaged_records > 0, "byte {offset}");
+    }
+}
+
+#[test]
+fn a_lost_manifest_is_made_again_from_the_segments() {
+    for names in
+        [&["manifest-0000000000000002"][..], &["manifest-0000000000000002", "manifest-0000000000000001"]]
+    {
+        let fs = FaultFs::default();
+        let mut ledger = Ledger::default();
+        let database = Database::open(options(&fs)).expect("no fault is due");
+        for round in 0..2 {
+            assert!(ledger.append(&database, BASE + round * 30 * HOUR));
+            database.freeze();
+            let mut jobs = lock(&database.jobs);
+            database.flush_frozen(&mut jobs, BASE + 30 * HOUR).expect("no fault is due");
+        }
+        drop(database);
+        for name in names {
+            fs.damage(&Path::new("/data").join(name), 13, 0xff);
+        }
+        let database = Database::open(options(&fs)).expect("segments are enough");
+        ledger.check(&database, true, "without manifest");
+        assert!(ledger.append(&database, BASE));
+        database.flush().expect("no fault is due");
+        drop(database);
+        ledger.check(&Database::open(options(&fs)).expect("no fault is due"), true, "with a new manifest");
+    }
+}
+
+#[test]
+fn old_segments_are_dropped_and_their_files_removed() {
+    let fs = FaultFs::default();
+    let mut config = options(&fs);
+    config.retention_ms = 48 * HOUR;
+    let database = Database::open(config).expect("no fault is due");
+    let mut ledger = Ledger::default();
+    assert!(ledger.append(&database, BASE - 40 * HOUR));
+    database.flush().expect("no fault is due");
+    // The clock says 30 hours after the base, but the newest sample counts.
+    assert!(ledger.append(&database, BASE));
+    database.flush().expect("no fault is due");
+    assert_eq!(stored(&database).len(), 12);
+    let pinned = database.view();
+    assert!(ledger.append(&database, BASE + 29 * HOUR));
+    database.flush().expect("no fault is due");
+    assert_eq!(stored(&database).len(), 12);
+    assert!(database.stats().segments_expired > 0);
+    let files = || fs.list(Path::new("/data/segments")).expect("no fault is due").len();
+    let while_pinned = files();
+    drop(pinned);
+    assert!(files() < while_pinned, "the last reader removes the file");
+}
