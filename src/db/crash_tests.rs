@@ -15,16 +15,19 @@ use crate::storage::{Acceptance, Append, Batch, Columns, Select, SelectRequest, 
 const BASE: i64 = 1_700_000_000_000;
 const HOUR: i64 = 3_600_000;
 
+/// Series and time of a sample.
+type Key = (u8, Timestamp);
+
 /// What was sent, in order, and which of it was acknowledged.
 #[derive(Debug, Default)]
 struct Ledger {
-    sent: BTreeMap<(u8, Timestamp), Vec<(f64, bool)>>,
+    sent: BTreeMap<Key, Vec<(f64, bool)>>,
     value_last: f64,
 }
 
 impl Ledger {
     /// A batch of two samples for each of three series, with values that were never used before.
-    fn batch(&mut self, at: Timestamp) -> (Batch, Vec<((u8, Timestamp), f64)>) {
+    fn batch(&mut self, at: Timestamp) -> (Batch, Vec<(Key, f64)>) {
         let mut batch = Batch::default();
         let mut content = Vec::new();
         for series in 0..3_u8 {
@@ -71,7 +74,7 @@ impl Ledger {
     }
 }
 
-fn stored(database: &Database) -> BTreeMap<(u8, Timestamp), f64> {
+fn stored(database: &Database) -> BTreeMap<Key, f64> {
     let matchers = [Matcher::equal("__name__", "m")];
     let mut symbols = SymbolTable::default();
     let request = SelectRequest::samples(&matchers, TimeSpan::ALL);

@@ -62,7 +62,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn labels(series: u8) -> Labels {
-    let job = if series % 2 == 0 { "a" } else { "b" };
+    let job = if series.is_multiple_of(2) { "a" } else { "b" };
     let name = if series < 3 { "up" } else { "requests_total" };
     let instance = format!("host-{series}");
     if series == 5 {
