@@ -171,10 +171,12 @@ impl<'a> Assembler<'a> {
     /// Ends the series by its labels, which are sorted then. Where they are no series' labels, all of it is taken
     /// out again.
     pub(super) fn end_series(&mut self) -> Result<(), LabelProblem> {
-        if self.labels.windows(2).any(|pair| pair[0].name > pair[1].name) {
+        // Senders write labels in order: one pass then shows that none is twice, too.
+        let is_rising = self.labels.windows(2).all(|pair| pair[0].name < pair[1].name);
+        if !is_rising {
             self.labels.sort_by_key(|label| label.name);
         }
-        if let Err(problem) = check_labels(&self.labels) {
+        if let Err(problem) = check_labels(&self.labels, is_rising) {
             self.drop_series();
             return Err(problem);
         }
@@ -223,8 +225,8 @@ pub(super) fn check_room(len: usize, limit: usize, what: &'static str) -> Result
 }
 
 /// Judges sorted labels as upstream does. A label with an empty value counts as absent only afterwards, so that
-/// it can be a duplicate, and an empty metric name is none.
-fn check_labels(labels: &[Label<'_>]) -> Result<(), LabelProblem> {
+/// it can be a duplicate, and an empty metric name is none. `is_rising`: names are known to differ.
+fn check_labels(labels: &[Label<'_>], is_rising: bool) -> Result<(), LabelProblem> {
     let mut is_named = false;
     for (index, label) in labels.iter().enumerate() {
         is_named |= label.name == METRIC_NAME && !label.value.is_empty();
@@ -238,7 +240,7 @@ fn check_labels(labels: &[Label<'_>]) -> Result<(), LabelProblem> {
     if !is_named {
         return Err(LabelProblem::Invalid);
     }
-    match labels.windows(2).position(|pair| pair[0].name == pair[1].name) {
+    match labels.windows(2).position(|pair| !is_rising && pair[0].name == pair[1].name) {
         Some(index) => Err(LabelProblem::Duplicate(index)),
         None => Ok(()),
     }
