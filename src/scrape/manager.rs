@@ -14,7 +14,6 @@ use super::status::{PoolStatus, TargetMetadata};
 use super::write::Sink;
 use crate::clock::Clock;
 use crate::discovery::{FileDiscovery, TargetGroup};
-use crate::metrics::Exposition;
 use crate::model::TenantId;
 use crate::net::{HttpClient, NetError};
 use crate::storage::Append;
@@ -219,13 +218,6 @@ impl ScrapeManager {
             }));
         }
         found
-    }
-
-    /// Writes scraping's own metrics, under upstream's names.
-    pub fn expose(&self, out: &mut Exposition) {
-        let views = self.inner.views();
-        let pools = views.into_iter().map(|(name, view)| (name, view.metrics)).collect();
-        self.metrics().expose(&pools, out);
     }
 
     /// What scraping counts of itself.

@@ -1,7 +1,7 @@
 //! A real node_exporter, scraped by the library alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -109,4 +109,100 @@ fn a_node_exporter_is_stored_series_for_series() {
     let metadata = manager.metadata();
     let seconds = metadata.iter().find(|family| family.metric == "node_cpu_seconds_total");
     assert_eq!(seconds.map(|family| family.metadata.metric_type), Some(MetricType::Counter));
+}
+
+/// A process that ends with the trial. [`Server`] asks over plain HTTP whether it is ready, which this one refuses.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // Already dead is as good as killed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Makes a certificate for 127.0.0.1 that signs itself; `None` where no openssl is installed. It must not claim to be an
+/// authority, as openssl would have it: the TLS library refuses such a one in a server's place.
+fn make_certificate(folder: &std::path::Path) -> Option<()> {
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args([
+            "-subj",
+            "/CN=trial",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-keyout",
+            "key.pem",
+            "-out",
+            "cert.pem",
+        ])
+        .current_dir(folder)
+        .output()
+        .ok()?;
+    made.status.success().then_some(())
+}
+
+/// How a target that speaks TLS does with these settings.
+fn scrape_over_tls(instance: &str, settings: &str) -> TargetStatus {
+    let text = format!(
+        "job_name: node\nscheme: https\nscrape_interval: 1s\nstatic_configs: [{{targets: ['{instance}']}}]\ntls_config: {settings}"
+    );
+    let mut config: ScrapeConfig = serde_saphyr::from_str(&text).expect("job is sound");
+    config.validate(&ScrapeDefaults::default()).expect("job is sound");
+    let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
+    let store = Arc::new(MemoryStore::default());
+    let manager = ScrapeManager::new(store, Clock::System, ScrapeOptions::default());
+    runtime.block_on(async {
+        manager.apply(vec![config]).await.expect("a client can be made");
+        let target = scraped_target(&manager).await;
+        manager.stop().await;
+        target
+    })
+}
+
+#[test]
+fn a_certificate_must_be_one_that_was_asked_for() {
+    let Some(folder) = peers("node_exporter over TLS") else { return };
+    let scratch = tempfile::tempdir().expect("there is room");
+    let Some(()) = make_certificate(scratch.path()) else {
+        println!("node_exporter over TLS: skipped, openssl makes no certificate");
+        return;
+    };
+    let web = scratch.path().join("web.yml");
+    std::fs::write(&web, "tls_server_config: {cert_file: cert.pem, key_file: key.pem}")
+        .expect("there is room");
+    let port = free_port();
+    let mut command = Command::new(folder.join("prometheus-node-exporter"));
+    command.arg(format!("--web.listen-address=127.0.0.1:{port}")).arg("--web.config.file").arg(&web);
+    let log = std::fs::File::create(scratch.path().join("log")).expect("there is room");
+    let _exporter = Ended(command.stderr(log).spawn().expect("the exporter can be started"));
+    let began = Instant::now();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(began.elapsed() < PATIENCE, "the exporter never listened");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let instance = format!("127.0.0.1:{port}");
+
+    let refused = scrape_over_tls(&instance, "{}");
+    assert_eq!(refused.health, TargetHealth::Down);
+    assert!(refused.last_error.to_lowercase().contains("certificate"), "{}", refused.last_error);
+    let file = scratch.path().join("cert.pem");
+    for settings in [format!("{{ca_file: '{}'}}", file.display()), "{insecure_skip_verify: true}".to_owned()]
+    {
+        let target = scrape_over_tls(&instance, &settings);
+        assert_eq!((target.health, target.last_error.as_str()), (TargetHealth::Up, ""), "{settings}");
+    }
 }
