@@ -32,7 +32,7 @@ impl Random {
 /// A kind of series: its name, and its values from a generator.
 type Kind = (&'static str, fn(&mut Random, usize) -> Vec<f64>);
 
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 8] = [
     ("constant", |random, count| vec![random.below(100) as f64; count]),
     ("temperature", |random, count| {
         walk(random, count, 60, |random| if random.below(4) == 0 { random.below(3) - 1 } else { 0 }, 1.0)
@@ -42,6 +42,14 @@ const KINDS: [Kind; 7] = [
     ("requests_total", |random, count| walk(random, count, 1_000_000, |random| random.below(40), 1.0)),
     ("bytes_total", |random, count| {
         walk(random, count, 1 << 40, |random| 20_000_000 + random.below(1_000_000), 1.0)
+    }),
+    ("seconds_sum", |random, count| {
+        let mut sum = 1234.5;
+        let add = |_| {
+            sum += random.below(5_000) as f64 / 1e3;
+            sum
+        };
+        (0..count).map(add).collect()
     }),
     ("ratio", |random, count| (0..count).map(|_| random.below(1 << 40) as f64 / 3e12).collect()),
 ];

@@ -63,11 +63,10 @@ pub(super) fn encode_corrected(value: f64, exponent: u8) -> (i64, i64) {
     (decimal, to_ordered(value).wrapping_sub(to_ordered(decode(decimal, exponent))))
 }
 
-/// Replaces the decimals of a column by their values, each moved by its correction.
-pub(super) fn decode_all_corrected(decimals: &[i64], corrections: &[i64], exponent: u8, out: &mut [f64]) {
-    decode_all(decimals, exponent, out);
-    for (out, correction) in out.iter_mut().zip(corrections) {
-        *out = from_ordered(to_ordered(*out).wrapping_add(*correction));
+/// Moves each value by its correction.
+pub(super) fn correct_all(corrections: &[i64], values: &mut [f64]) {
+    for (value, correction) in values.iter_mut().zip(corrections) {
+        *value = from_ordered(to_ordered(*value).wrapping_add(*correction));
     }
 }
 
@@ -197,8 +196,8 @@ mod tests {
         #[test]
         fn corrected_decimals_come_back(bits: u64, exponent in 0..=EXPONENT_MAX) {
             let (decimal, correction) = encode_corrected(f64::from_bits(bits), exponent);
-            let mut out = [0.0];
-            decode_all_corrected(&[decimal], &[correction], exponent, &mut out);
+            let mut out = [decode(decimal, exponent)];
+            correct_all(&[correction], &mut out);
             prop_assert_eq!(out[0].to_bits(), bits);
         }
 

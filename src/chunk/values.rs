@@ -1,6 +1,6 @@
 //! Float values of one frame.
 
-use crate::encoding::{ByteReader, ByteWriter, DecodeError, decode_integers, encode_integers};
+use crate::encoding::{ByteReader, ByteWriter, DecodeError, decode_integer_blocks, encode_integers};
 use crate::model::STALE_NAN_BITS;
 
 use super::{FRAME_LEN_MAX, decimal};
@@ -54,18 +54,19 @@ pub fn decode_values(reader: &mut ByteReader<'_>, out: &mut [f64]) -> Result<(),
         0x00 => out.fill(reader.f64()?),
         0x40 => out.fill(decimal::decode(reader.signed()?, exponent)),
         mode => {
-            let mut integers = [0_i64; FRAME_LEN_MAX];
-            let integers = &mut integers[..out.len()];
-            decode_integers(reader, integers)?;
-            if mode == Mode::Decimals as u8 {
-                decimal::decode_all(integers, exponent, out);
-            } else if exponent == 0 {
-                out.iter_mut().zip(integers).for_each(|(out, bits)| *out = decimal::from_ordered(*bits));
-            } else {
-                let mut corrections = [0_i64; FRAME_LEN_MAX];
-                let corrections = &mut corrections[..out.len()];
-                decode_integers(reader, corrections)?;
-                decimal::decode_all_corrected(integers, corrections, exponent, out);
+            let is_decimal = mode == Mode::Decimals as u8 || exponent > 0;
+            decode_integer_blocks(reader, out.len(), |at, block| {
+                let out = &mut out[at..at + block.len()];
+                if is_decimal {
+                    decimal::decode_all(block, exponent, out);
+                } else {
+                    out.iter_mut().zip(block).for_each(|(out, bits)| *out = decimal::from_ordered(*bits));
+                }
+            })?;
+            if mode == Mode::OrderedBits as u8 && exponent > 0 {
+                decode_integer_blocks(reader, out.len(), |at, block| {
+                    decimal::correct_all(block, &mut out[at..at + block.len()]);
+                })?;
             }
         }
     }

@@ -79,6 +79,13 @@ impl<'a> ByteReader<'a> {
         Ok(&rest[..len])
     }
 
+    /// The next `len` bytes, which are thereby read, and behind them whatever else is left.
+    pub(super) fn take_with_rest(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
+        let rest = &self.bytes[self.at..];
+        self.take(len)?;
+        Ok(rest)
+    }
+
     /// The next `N` bytes.
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let taken = self.take(N)?;

@@ -64,8 +64,18 @@ pub fn encode_integers(values: &[i64], out: &mut ByteWriter) {
 
 /// Reads `out.len()` integers, at most [`INTEGERS_MAX`]; safe on any bytes. Inverse of [`encode_integers`].
 pub fn decode_integers(reader: &mut ByteReader<'_>, out: &mut [i64]) -> Result<(), DecodeError> {
-    assert!(out.len() <= INTEGERS_MAX, "the caller bounds the count");
-    if out.is_empty() {
+    decode_integer_blocks(reader, out.len(), |at, block| out[at..at + block.len()].copy_from_slice(block))
+}
+
+/// The same as [`decode_integers`] without a place for the whole column: `each` gets the number of a block's first
+/// integer, and the block.
+pub fn decode_integer_blocks(
+    reader: &mut ByteReader<'_>,
+    count: usize,
+    mut each: impl FnMut(usize, &[i64]),
+) -> Result<(), DecodeError> {
+    assert!(count <= INTEGERS_MAX, "the caller bounds the count");
+    if count == 0 {
         return Ok(());
     }
     let start = reader.clone();
@@ -78,16 +88,17 @@ pub fn decode_integers(reader: &mut ByteReader<'_>, out: &mut [i64]) -> Result<(
     };
     let factor = if tag & FACTOR_FLAG == 0 { 1 } else { reader.varint()? as i64 };
     let first = reader.signed()?;
-    out[0] = first;
-    let mut step = 0;
-    if transform == Transform::DeltaOfDelta && out.len() > 1 {
+    each(0, &[first]);
+    let (mut at, mut last, mut step) = (1, first, 0);
+    if transform == Transform::DeltaOfDelta && count > 1 {
         step = reader.signed()?;
-        out[1] = first.wrapping_add(step);
+        last = first.wrapping_add(step);
+        each(1, &[last]);
+        at = 2;
     }
-    let heads = transform.heads().min(out.len());
-    let (done, rest) = out.split_at_mut(heads);
-    let mut last = *done.last().expect("a first number stands before the rest");
-    for block in rest.chunks_mut(BLOCK_LEN) {
+    let mut block = [0; BLOCK_LEN];
+    while at < count {
+        let block = &mut block[..BLOCK_LEN.min(count - at)];
         decode_block(reader, factor, block)?;
         match transform {
             Transform::Offset => block.iter_mut().for_each(|n| *n = n.wrapping_add(first)),
@@ -97,6 +108,8 @@ pub fn decode_integers(reader: &mut ByteReader<'_>, out: &mut [i64]) -> Result<(
                 last = accumulate(block, last);
             }
         }
+        each(at, block);
+        at += block.len();
     }
     Ok(())
 }
@@ -292,9 +305,9 @@ fn decode_block(reader: &mut ByteReader<'_>, factor: i64, block: &mut [i64]) -> 
     if width == 0 {
         block.fill(base.wrapping_mul(factor));
     } else {
-        let packed = reader.take(packed_bytes(block.len(), width))?;
+        let bytes = reader.take_with_rest(packed_bytes(block.len(), width))?;
         let mut offsets = [0_u64; BLOCK_LEN];
-        unpack(packed, width, &mut offsets[..block.len()]);
+        unpack(bytes, width, block.len(), &mut offsets);
         for (out, offset) in block.iter_mut().zip(&offsets) {
             *out = base.wrapping_add(*offset as i64);
         }

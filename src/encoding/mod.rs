@@ -11,4 +11,4 @@ mod packing;
 
 pub use bytes::{ByteReader, ByteWriter, DecodeError, unzigzag, zigzag};
 pub use checksum::{Checksum, checksum};
-pub use integers::{INTEGERS_MAX, decode_integers, encode_integers};
+pub use integers::{INTEGERS_MAX, decode_integer_blocks, decode_integers, encode_integers};

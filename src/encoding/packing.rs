@@ -39,22 +39,25 @@ pub(super) fn pack(numbers: &[u64], width: u32, out: &mut Vec<u8>) {
     debug_assert_eq!(out.len(), end, "as many bytes as announced");
 }
 
-/// Unpacks `out.len()` numbers of `width` bits. `packed`: exactly [`packed_bytes`] of them.
-pub(super) fn unpack(packed: &[u8], width: u32, out: &mut [u64]) {
-    assert!(out.len() <= BLOCK_LEN, "one block at a time");
-    assert_eq!(packed.len(), packed_bytes(out.len(), width), "as many bytes as the numbers take");
+/// Unpacks `count` numbers of `width` bits, at most a block, into the front of `out`; what stands behind them is
+/// undefined. `bytes`: the [`packed_bytes`] of them, and whatever follows, which spares a copy.
+pub(super) fn unpack(bytes: &[u8], width: u32, count: usize, out: &mut [u64; BLOCK_LEN]) {
+    assert!(count <= BLOCK_LEN, "one block at a time");
+    let groups = count.div_ceil(GROUP_LEN);
+    if bytes.len() >= groups * width as usize + PADDING_BYTES {
+        return unpack_block(bytes, width, groups, out);
+    }
+    let packed = &bytes[..packed_bytes(count, width)];
     let mut padded = [0_u8; BLOCK_LEN * 8 + PADDING_BYTES];
     padded[..packed.len()].copy_from_slice(packed);
-    let mut numbers = [0_u64; BLOCK_LEN];
-    unpack_block(&padded, width, out.len().div_ceil(GROUP_LEN), &mut numbers);
-    out.copy_from_slice(&numbers[..out.len()]);
+    unpack_block(&padded, width, groups, out);
 }
 
 /// Unpacks so many groups of one fixed width.
-fn unpack_groups<const WIDTH: usize>(padded: &[u8], groups: usize, out: &mut [u64; BLOCK_LEN]) {
+fn unpack_groups<const WIDTH: usize>(bytes: &[u8], groups: usize, out: &mut [u64; BLOCK_LEN]) {
     let mask = if WIDTH == 64 { u64::MAX } else { (1_u64 << WIDTH) - 1 };
     for (group, numbers) in out.chunks_exact_mut(GROUP_LEN).enumerate().take(groups) {
-        let bytes = &padded[group * WIDTH..group * WIDTH + WIDTH + PADDING_BYTES];
+        let bytes = &bytes[group * WIDTH..group * WIDTH + WIDTH + PADDING_BYTES];
         for (index, number) in numbers.iter_mut().enumerate() {
             let bit = index * WIDTH;
             *number = if WIDTH <= 56 {
@@ -75,12 +78,12 @@ fn load128(bytes: &[u8], at: usize) -> u128 {
 }
 
 /// Chooses the loop for a width.
-fn unpack_block(padded: &[u8], width: u32, groups: usize, out: &mut [u64; BLOCK_LEN]) {
+fn unpack_block(bytes: &[u8], width: u32, groups: usize, out: &mut [u64; BLOCK_LEN]) {
     macro_rules! by_width {
         ($($width:literal)*) => {
             match width {
-                0 => {}
-                $($width => unpack_groups::<$width>(padded, groups, out),)*
+                0 => out.fill(0),
+                $($width => unpack_groups::<$width>(bytes, groups, out),)*
                 _ => unreachable!("a number has at most 64 bits"),
             }
         };
@@ -101,10 +104,13 @@ mod tests {
             let mut packed = Vec::new();
             pack(&numbers, width, &mut packed);
             prop_assert_eq!(packed.len(), packed_bytes(numbers.len(), width));
-            let mut back = vec![0; numbers.len()];
-            unpack(&packed, width, &mut back);
             let expected: Vec<u64> = numbers.iter().map(|number| number & mask).collect();
-            prop_assert_eq!(back, expected);
+            for following in [0, 5, 2_000] {
+                packed.resize(packed_bytes(numbers.len(), width) + following, 0xff);
+                let mut back = [0; BLOCK_LEN];
+                unpack(&packed, width, numbers.len(), &mut back);
+                prop_assert_eq!(&back[..numbers.len()], expected.as_slice());
+            }
         }
     }
 
