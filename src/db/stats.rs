@@ -85,14 +85,26 @@ pub struct DatabaseStats {
 }
 
 impl Database {
-    /// What the database tells of itself. Walks the head once.
+    /// What the database tells of itself, with the counts by label; walks every label pair of the head.
+    pub fn stats_with_labels(&self) -> DatabaseStats {
+        let facts = self.head.facts();
+        DatabaseStats {
+            series_by_metric: named(facts.series_by_metric),
+            values_by_label: named(facts.values_by_label),
+            bytes_by_label: named(facts.bytes_by_label),
+            series_by_pair: named(facts.series_by_pair),
+            label_pairs: facts.label_pairs,
+            ..self.stats()
+        }
+    }
+
+    /// What the database tells of itself, without the counts by label, which stay empty.
     pub fn stats(&self) -> DatabaseStats {
         let view = self.view();
         let counted = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let nothing = TimeSpan::new(0, -1);
         let in_head = view.epochs().fold(nothing, |all, epoch| all.union(epoch.bounds(None)));
         let everywhere = view.segments.iter().fold(in_head, |all, s| all.union(s.meta().span));
-        let facts = self.head.facts();
         let mut stats = DatabaseStats {
             head_series: self.head.series(),
             head_series_created: self.head.series_created(),
@@ -117,11 +129,6 @@ impl Database {
             segments_expired: counted(&self.counters.expired),
             oldest: (!everywhere.is_empty()).then_some(everywhere.start),
             newest: (!everywhere.is_empty()).then_some(everywhere.end),
-            series_by_metric: named(facts.series_by_metric),
-            values_by_label: named(facts.values_by_label),
-            bytes_by_label: named(facts.bytes_by_label),
-            series_by_pair: named(facts.series_by_pair),
-            label_pairs: facts.label_pairs,
             ..DatabaseStats::default()
         };
         self.committer.with_seat(|seat| {

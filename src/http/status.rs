@@ -180,7 +180,7 @@ pub(super) async fn tsdb(State(app): State<Arc<App>>, request: Request) -> Resul
         .ok_or_else(|| ApiError::new(ErrorKind::Unavailable, "there is no database"))?;
     Ok(app
         .write(move |_| {
-            let stats = database.stats();
+            let stats = database.stats_with_labels();
             success_value(&TsdbJson {
                 head_stats: HeadStatsJson {
                     num_series: stats.head_series,
