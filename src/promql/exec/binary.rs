@@ -1,14 +1,17 @@
 //! Binary operators: which operands they have, what they make of two values, and vectors with scalars.
 
+use crate::model::{CounterResetHint, FloatHistogram};
 use crate::promql::engine::QueryError;
-use crate::promql::functions::{math, native};
+use crate::promql::functions::math;
+use crate::promql::functions::native::{self, Sparse};
+use crate::promql::functions::native_trim::{Keep, trimmed};
 use crate::promql::parse::ast::{BinaryOp, PosRange, ValueType};
 use crate::promql::plan::{BinaryNode, StepGrid};
 use crate::promql::value::SampleValue;
 
 use super::context::{Context, fail};
 use super::operator::{Source, distinct_steps, map};
-use super::{matching, scalar, set_operation};
+use super::{matching, notes, scalar, set_operation};
 
 /// Opens a binary operation that gives a vector.
 pub(crate) fn open<'q>(
@@ -73,20 +76,46 @@ impl Operation {
         match (left, right) {
             (Float(a), Float(b)) => self.floats(*a, *b, cx),
             (Float(factor), Histogram(histogram)) => match self.op {
-                BinaryOp::Mul => shared(native::scaled(histogram, *factor)),
+                BinaryOp::Mul => shared(compact(&native::scaled(histogram, *factor))),
                 _ => self.incompatible("float", "histogram", cx),
             },
             (Histogram(histogram), Float(factor)) => match self.op {
-                BinaryOp::Mul => shared(native::scaled(histogram, *factor)),
-                BinaryOp::Div => shared(native::divided(histogram, *factor)),
+                BinaryOp::Mul => shared(compact(&native::scaled(histogram, *factor))),
+                BinaryOp::Div => shared(compact(&native::divided(histogram, *factor))),
+                BinaryOp::TrimUpper => shared(trimmed(histogram, *factor, Keep::Below)),
+                BinaryOp::TrimLower => shared(trimmed(histogram, *factor, Keep::Above)),
                 _ => self.incompatible("histogram", "float", cx),
             },
             (Histogram(a), Histogram(b)) => match self.op {
+                BinaryOp::Add => self.combined(a, b, 1.0, cx),
+                BinaryOp::Sub => self.combined(a, b, -1.0, cx),
                 BinaryOp::Equal => Outcome::Compared(left.clone(), native::equal(a, b)),
                 BinaryOp::NotEqual => Outcome::Compared(left.clone(), !native::equal(a, b)),
                 _ => self.incompatible("histogram", "histogram", cx),
             },
         }
+    }
+
+    /// Sum or difference of two histograms.
+    fn combined(&self, a: &FloatHistogram, b: &FloatHistogram, sign: f64, cx: &mut Context<'_>) -> Outcome {
+        let mut result = Sparse::of(a);
+        let Some(combined) = result.add(b, sign) else {
+            let op = self.op.as_str();
+            let text = format!("incompatible bucket layout encountered for binary operator {op}");
+            cx.annotations.warn(self.pos, text);
+            return Outcome::Nothing;
+        };
+        let operation = if sign < 0.0 { "subtraction" } else { "addition" };
+        if sign < 0.0 {
+            result.set_hint(CounterResetHint::Gauge);
+        }
+        if combined.bounds_reconciled {
+            cx.annotations.info(self.pos, notes::reconciled(operation));
+        }
+        if combined.hints_collide {
+            cx.annotations.warn(self.pos, notes::resets_collide(operation));
+        }
+        shared(result.finish())
     }
 
     fn incompatible(&self, left: &str, right: &str, cx: &mut Context<'_>) -> Outcome {
@@ -99,7 +128,12 @@ impl Operation {
     }
 }
 
-fn shared(histogram: crate::model::FloatHistogram) -> Outcome {
+/// Without empty buckets.
+fn compact(histogram: &FloatHistogram) -> FloatHistogram {
+    Sparse::of(histogram).finish()
+}
+
+fn shared(histogram: FloatHistogram) -> Outcome {
     Outcome::Value(SampleValue::Histogram(std::sync::Arc::new(histogram)))
 }
 

@@ -3,10 +3,13 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use crate::model::{FloatHistogram, Timestamp};
 use crate::promql::annotations::quoted;
 use crate::promql::engine::QueryError;
-use crate::promql::functions::rate::{self, Growth};
-use crate::promql::functions::{Note, Notes, Window, extended, numeric, over_time};
+use crate::promql::functions::rate::{self, Growth, StartPair};
+use crate::promql::functions::{
+    Note, Notes, Window, extended, native, native_over_time, native_rate, numeric, over_time,
+};
 use crate::promql::parse::ast::RangeExtension;
 use crate::promql::plan::{CallNode, Node, NodeKind, StepGrid};
 use crate::promql::value::SampleValue;
@@ -138,10 +141,12 @@ fn kernel<'q>(name: &str, scalars: Vec<Vec<f64>>, shape: WindowShape) -> Result<
             let last = [window.float_times.last(), window.histogram_times.last()];
             last.into_iter().flatten().max().map(|t| SampleValue::Float(*t as f64 / 1000.0))
         }),
-        "sum_over_time" => {
-            Box::new(|_, window, notes| one_kind(window, notes, |floats| Some(over_time::sum(floats))))
+        "sum_over_time" => Box::new(|_, window, notes| {
+            one_kind(window, notes, |floats| Some(over_time::sum(floats)), native_over_time::sum)
+        }),
+        "avg_over_time" => {
+            Box::new(|_, window, notes| one_kind(window, notes, over_time::mean, native_over_time::mean))
         }
-        "avg_over_time" => Box::new(|_, window, notes| one_kind(window, notes, over_time::mean)),
         "min_over_time" => floats_only(|_, window| over_time::min(window.floats)),
         "max_over_time" => floats_only(|_, window| over_time::max(window.floats)),
         "ts_of_min_over_time" => {
@@ -191,20 +196,21 @@ fn floats_only<'q>(f: impl Fn(usize, &Window<'_>) -> Option<f64> + 'q) -> Kernel
     })
 }
 
-/// A function of floats alone; a mix is refused.
+/// A function of floats alone, or of histograms alone; a mix is refused.
 fn one_kind(
     window: &Window<'_>,
     notes: &mut Notes,
-    f: impl Fn(&[f64]) -> Option<f64>,
+    of_floats: impl Fn(&[f64]) -> Option<f64>,
+    of_histograms: impl Fn(&[Arc<FloatHistogram>], &mut Notes) -> Option<FloatHistogram>,
 ) -> Option<SampleValue> {
     if window.is_mixed() {
         notes.add(Note::MixedFloatsHistograms);
         return None;
     }
     if window.floats.is_empty() {
-        return None;
+        return of_histograms(window.histograms, notes).map(shared);
     }
-    f(window.floats).map(SampleValue::Float)
+    of_floats(window.floats).map(SampleValue::Float)
 }
 
 fn growth<'q>(growth: Growth, extension: RangeExtension) -> Kernel<'q> {
@@ -214,7 +220,12 @@ fn growth<'q>(growth: Growth, extension: RangeExtension) -> Kernel<'q> {
             return None;
         }
         if window.floats.is_empty() {
-            return None;
+            return match extension {
+                RangeExtension::None => native_rate::extrapolated(window, growth, notes),
+                RangeExtension::Anchored => native_rate::extended(window, false, growth, notes),
+                RangeExtension::Smoothed => native_rate::extended(window, true, growth, notes),
+            }
+            .map(shared);
         }
         let value = match extension {
             RangeExtension::None => rate::extrapolated(window, growth, notes),
@@ -225,20 +236,26 @@ fn growth<'q>(growth: Growth, extension: RangeExtension) -> Kernel<'q> {
     })
 }
 
+/// A histogram as a value.
+fn shared(histogram: FloatHistogram) -> SampleValue {
+    SampleValue::Histogram(Arc::new(histogram))
+}
+
+/// Of the last two samples, whichever they are.
 fn instant(window: &Window<'_>, is_rate: bool, notes: &mut Notes) -> Option<SampleValue> {
     if window.len() < 2 {
         return None;
     }
-    let newest_histogram = window.histogram_times.last().copied();
-    let floats_after = newest_histogram.map_or(window.floats.len(), |t| {
-        window.float_times.len() - window.float_times.partition_point(|x| *x < t)
-    });
-    if floats_after >= 2 {
+    let after = |times: &[Timestamp], last: Option<&Timestamp>| {
+        last.map_or(times.len(), |last| times.len() - times.partition_point(|t| t < last))
+    };
+    if after(window.float_times, window.histogram_times.last()) >= 2 {
         return rate::instant(window, is_rate).map(SampleValue::Float);
     }
-    if window.is_mixed() {
-        notes.add(Note::MixedFloatsHistograms);
+    if after(window.histogram_times, window.float_times.last()) >= 2 {
+        return native_rate::instant(window, is_rate, notes).map(shared);
     }
+    notes.add(Note::MixedFloatsHistograms);
     None
 }
 
@@ -296,7 +313,9 @@ fn changes(window: &Window<'_>) -> usize {
             let (a, b) = (window.floats[a], window.floats[b]);
             a != b && !(a.is_nan() && b.is_nan())
         }
-        (Sample::Histogram(a), Sample::Histogram(b)) => window.histograms[a] != window.histograms[b],
+        (Sample::Histogram(a), Sample::Histogram(b)) => {
+            !native::equal(&window.histograms[a], &window.histograms[b])
+        }
         _ => true,
     })
 }
@@ -306,12 +325,21 @@ fn resets(window: &Window<'_>) -> usize {
         return rate::resets(window.float_times, window.floats, window.float_starts);
     }
     count_pairs(window, |before, after| match (before, after) {
-        (Sample::Float(a), Sample::Float(b)) => window.floats[b] < window.floats[a],
+        (Sample::Float(a), Sample::Float(b)) => {
+            window.floats[b] < window.floats[a] || starts_anew(window.float_times, window.float_starts, a, b)
+        }
         (Sample::Histogram(a), Sample::Histogram(b)) => {
-            window.histograms[b].count < window.histograms[a].count
+            starts_anew(window.histogram_times, window.histogram_starts, a, b)
+                || native::is_reset(&window.histograms[b], &window.histograms[a])
         }
         _ => true,
     })
+}
+
+/// Whether start timestamps tell of a reset between two neighbours of one kind.
+fn starts_anew(times: &[Timestamp], starts: &[Timestamp], before: usize, after: usize) -> bool {
+    debug_assert_eq!(before + 1, after, "neighbours of one kind");
+    StartPair::at(times, starts, after).is_reset()
 }
 
 /// A sample of a window by its place.

@@ -2,11 +2,13 @@
 
 use crate::promql::engine::QueryError;
 use crate::promql::functions::extended::smoothed_at;
+use crate::promql::functions::{Note, Notes, native_rate};
 use crate::promql::parse::ast::PosRange;
 use crate::promql::plan::{RangeNode, SelectorNode, StepGrid};
 
 use super::batch::{Row, Series};
 use super::context::Context;
+use super::notes;
 use super::operator::{Operator, Source};
 use super::selector::count;
 use super::windows::{Samples, WindowRows};
@@ -41,20 +43,22 @@ impl<'q> Operator<'q> for SmoothedSelector<'q> {
         let series = self.rows.position();
         self.rows.next(cx, &mut self.samples)?;
         row.reset(self.grid.count);
-        let mut mixed = false;
+        let mut notes = Notes::default();
         self.rows.shape.visit(&self.samples, |step, window| {
             let at = window.end;
             if window.is_mixed() {
-                mixed = true;
+                notes.add(Note::MixedFloatsHistograms);
+            } else if window.floats.is_empty() {
+                if let Some(histogram) = native_rate::smoothed_at(window, at, &mut notes) {
+                    row.set_histogram(step, std::sync::Arc::new(histogram));
+                }
             } else if let Some(value) = smoothed_at(window.float_times, window.floats, at) {
                 row.set(step, value);
             }
             Ok::<(), QueryError>(())
         })?;
-        if mixed {
-            let name = cx.labels.metric_name(self.series[series].labels).to_owned();
-            cx.annotations.warn(self.pos, super::notes::mixed_floats_histograms(&name));
-        }
+        let name = cx.labels.metric_name(self.series[series].labels).to_owned();
+        notes::annotate(cx, &notes, &name, self.pos);
         count(row, &self.grid, cx)
     }
 }

@@ -72,7 +72,7 @@ pub(crate) fn buckets(histogram: &FloatHistogram) -> Vec<NativeBucket> {
 }
 
 /// Buckets with their indexes.
-fn indexed<'a>(spans: &'a [Span], buckets: &'a [f64]) -> impl Iterator<Item = (i32, f64)> + 'a {
+pub(super) fn indexed<'a>(spans: &'a [Span], buckets: &'a [f64]) -> impl Iterator<Item = (i32, f64)> + 'a {
     let mut next = 0_i32;
     let indexes = spans.iter().flat_map(move |span| {
         let start = next.saturating_add(span.offset);
@@ -145,6 +145,38 @@ pub(crate) fn equal(a: &FloatHistogram, b: &FloatHistogram) -> bool {
             == populated(&b.negative_spans, &b.negative_buckets)
 }
 
+/// Whether a counter began anew between two histograms.
+pub(crate) fn is_reset(current: &FloatHistogram, previous: &FloatHistogram) -> bool {
+    match current.counter_reset_hint {
+        CounterResetHint::Reset => return true,
+        CounterResetHint::NotReset => return false,
+        CounterResetHint::Unknown | CounterResetHint::Gauge => {}
+    }
+    if current.count < previous.count {
+        return true;
+    }
+    let (mut now, mut before) = (Sparse::of(current), Sparse::of(previous));
+    if now.is_custom() && before.is_custom() {
+        if now.custom_values != before.custom_values {
+            let bounds = common(&now.custom_values, &before.custom_values);
+            now.rebound(&bounds);
+            before.rebound(&bounds);
+        }
+        return now.falls_below(&before);
+    }
+    if now.is_custom() || now.schema > before.schema || now.zero_threshold < before.zero_threshold {
+        return true;
+    }
+    if now.zero_threshold > before.zero_threshold {
+        before.widen_zero(now.zero_threshold);
+    }
+    if now.zero_threshold != before.zero_threshold || now.zero.value() < before.zero.value() {
+        return true;
+    }
+    before.reduce(now.schema);
+    now.falls_below(&before)
+}
+
 /// What adding has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Combined {
@@ -187,6 +219,30 @@ impl Sparse {
             negative: side(&histogram.negative_spans, &histogram.negative_buckets),
             custom_values: histogram.custom_values.clone(),
         }
+    }
+
+    /// Sets what is known of a reset before it.
+    pub(crate) fn set_hint(&mut self, hint: CounterResetHint) {
+        self.hint = hint;
+    }
+
+    /// Observations in all.
+    pub(crate) fn count(&self) -> f64 {
+        self.count.value()
+    }
+
+    /// Whether a bucket has less than the same one before.
+    fn falls_below(&self, before: &Self) -> bool {
+        let falls = |now: &Side, before: &Side| {
+            before.iter().any(|(index, count)| {
+                let now = now.binary_search_by_key(index, |(index, _)| *index).map(|at| now[at].1.value());
+                match now {
+                    Ok(now) => now < count.value(),
+                    Err(_) => count.value() != 0.0,
+                }
+            })
+        };
+        falls(&self.positive, &before.positive) || falls(&self.negative, &before.negative)
     }
 
     fn is_custom(&self) -> bool {
@@ -306,7 +362,8 @@ impl Sparse {
         self.positive.iter_mut().chain(&mut self.negative).for_each(|(_, count)| scale(count));
     }
 
-    fn divide(&mut self, divisor: f64) {
+    /// All populations and the sum divided.
+    pub(crate) fn divide(&mut self, divisor: f64) {
         let divide = |value: &mut CompensatedSum| {
             value.sum /= divisor;
             value.compensation /= divisor;

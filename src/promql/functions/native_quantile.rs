@@ -143,7 +143,7 @@ fn rank_of(value: f64, all: &[NativeBucket], histogram: &FloatHistogram) -> Opti
 }
 
 /// The share of a bucket's observations below a value inside of it.
-fn share_below(bucket: &NativeBucket, value: f64, linear: bool) -> f64 {
+pub(super) fn share_below(bucket: &NativeBucket, value: f64, linear: bool) -> f64 {
     if linear {
         return (value - bucket.lower) / (bucket.upper - bucket.lower);
     }
