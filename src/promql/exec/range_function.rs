@@ -414,8 +414,10 @@ impl RangeFunction<'_> {
         let metric = cx.labels.metric_name(labels).to_owned();
         notes::annotate(cx, notes, &metric, pos);
         let is_growth = matches!(self.name, "rate" | "increase") && !metric.is_empty();
-        let has_floats = row.present.ones().any(|step| row.histogram(step).is_none());
-        if let Some(text) = possible_non_counter(cx, &metric, labels).filter(|_| is_growth && has_floats) {
+        if is_growth
+            && row.present.ones().any(|step| row.histogram(step).is_none())
+            && let Some(text) = possible_non_counter(cx, &metric, labels)
+        {
             cx.annotations.info(pos, text);
         }
     }

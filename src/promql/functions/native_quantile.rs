@@ -39,7 +39,11 @@ pub(crate) fn quantile(q: f64, histogram: &FloatHistogram) -> (f64, Option<&'sta
         all.reverse();
     }
     let rank = if forward { q } else { 1.0 - q } * histogram.count;
-    let Some((at, reached)) = reach(&all, rank) else { return (f64::NAN, None) };
+    let Some((at, reached)) = reach(&all, rank) else {
+        // All observations are NaN, or the histogram contradicts itself.
+        let note = (rank > 0.0 && histogram.sum.is_nan()).then_some(NAN_RESULT);
+        return (f64::NAN, note);
+    };
     let mut bucket = all[at];
     if histogram.schema == CUSTOM_BUCKETS_SCHEMA {
         if bucket.lower == f64::NEG_INFINITY {

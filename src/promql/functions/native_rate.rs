@@ -103,12 +103,12 @@ fn difference(window: &Window<'_>, growth: Growth, notes: &mut Notes) -> Option<
     subtract(&mut result, &before, notes)?;
     if growth.is_counter {
         let mut overlaps = false;
-        for at in 1..points.len() {
+        for (at, point) in points.iter().enumerate().skip(1) {
             overlaps |= StartPair::at(window.histogram_times, starts, at).overlaps();
             if resets_at(at, &before) {
                 add(&mut result, &before, notes)?;
             }
-            before = Arc::clone(&points[at]);
+            before = Arc::clone(point);
         }
         if overlaps {
             notes.add(Note::StartTimeOverlap);
@@ -127,7 +127,8 @@ pub(crate) fn instant(window: &Window<'_>, is_rate: bool, notes: &mut Notes) -> 
     if is_rate && (is_gauge(before) || is_gauge(last)) {
         notes.add(Note::NotCounter);
     }
-    if !is_rate && !(is_gauge(before) && is_gauge(last)) {
+    let both_gauges = is_gauge(before) && is_gauge(last);
+    if !is_rate && !both_gauges {
         notes.add(Note::NotGauge);
     }
     let resets = is_rate
@@ -221,7 +222,8 @@ pub(crate) fn extended(
     } else {
         FloatHistogram::clone(&histograms[last])
     };
-    if !growth.is_counter && !(is_gauge(&left) && is_gauge(&right)) {
+    let both_gauges = is_gauge(&left) && is_gauge(&right);
+    if !growth.is_counter && !both_gauges {
         notes.add(Note::NotGauge);
     }
     let mut result = Sparse::of(&right);
