@@ -266,6 +266,39 @@ mod tests {
     }
 
     #[test]
+    fn readers_see_all_of_it_while_flush_and_compaction_go_on() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let database = Database::open(DatabaseOptions::new(directory.path())).expect("the directory is free");
+        let is_done = AtomicBool::new(false);
+        let acknowledged = AtomicI64::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for round in 0..150_i64 {
+                    // Some fall into windows of their own, so that there is something to merge.
+                    append(&database, "a", &[(round + round % 3 * 8_000_000, round as f64)]);
+                    acknowledged.store(round + 1, Ordering::SeqCst);
+                }
+                is_done.store(true, Ordering::SeqCst);
+            });
+            scope.spawn(|| {
+                while !is_done.load(Ordering::SeqCst) {
+                    database.flush().expect("the disk works");
+                }
+            });
+            scope.spawn(|| {
+                while !is_done.load(Ordering::SeqCst) {
+                    let at_least = acknowledged.load(Ordering::SeqCst);
+                    let seen = read_all(&database, "a").len() as i64;
+                    assert!(seen >= at_least, "{seen} of {at_least} samples are seen");
+                }
+            });
+        });
+        assert_eq!(read_all(&database, "a").len(), 150);
+        let stats = database.stats();
+        assert!(stats.flushes > 1 && stats.compactions > 0, "{stats:?}");
+    }
+
+    #[test]
     fn in_order_acceptance_looks_at_what_is_stored() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let database = Database::open(DatabaseOptions::new(directory.path())).expect("the directory is free");

@@ -79,6 +79,8 @@ struct CurrentFile {
     definition_bytes: u64,
     defined: ReferenceSet,
     unsynced: bool,
+    /// Whether a group was committed to it.
+    is_used: bool,
 }
 
 impl LogWriter {
@@ -155,7 +157,11 @@ impl LogWriter {
         if let Err(source) = written {
             return Err(self.abandon("write", source));
         }
-        if sync { self.sync() } else { Ok(()) }
+        if sync {
+            self.sync()?;
+        }
+        self.current.as_mut().expect("the group was committed").is_used = true;
+        Ok(())
     }
 
     /// Makes durable what was written; does nothing where all of it is. After an error the file is abandoned.
@@ -217,8 +223,14 @@ impl LogWriter {
             Ok(file) => {
                 let facts = LogFileFacts { number, bytes: FILE_HEADER_BYTES as u64, seq_max: 0 };
                 let defined = ReferenceSet::default();
-                self.current =
-                    Some(CurrentFile { facts, file, definition_bytes: 0, defined, unsynced: false });
+                self.current = Some(CurrentFile {
+                    facts,
+                    file,
+                    definition_bytes: 0,
+                    defined,
+                    unsynced: false,
+                    is_used: false,
+                });
                 Ok(())
             }
             Err((action, source)) => {
@@ -246,9 +258,13 @@ impl LogWriter {
 
     fn abandon(&mut self, action: &'static str, source: io::Error) -> LogError {
         self.failures += 1;
-        let number = self.current.as_ref().expect("a file is open").facts.number;
-        self.retire();
-        LogError { action, path: self.directory.join(log_file_name(number)), source }
+        let current = self.current.take().expect("a file is open");
+        let path = self.directory.join(log_file_name(current.facts.number));
+        // Nothing acknowledged is in a file that was never committed to; kept, a full disk would collect one a try.
+        if current.is_used || self.fs.remove(&path).is_err() {
+            self.finished.push(current.facts);
+        }
+        LogError { action, path, source }
     }
 }
 
