@@ -41,8 +41,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut watts = Vec::new();
     for sample in &samples {
         let SampleValue::Float(value) = &sample.value else { return Err("the samples are floats".into()) };
-        println!("{} draws {value} W", sample.labels);
-        watts.push(*value);
+        println!("{} draws {value:.3} W", sample.labels);
+        watts.push(value.round());
     }
     assert_eq!(watts, [400.0, 300.0]);
     database.close()?;
