@@ -45,9 +45,9 @@ pub(crate) const QUESTIONS: &[Question] = &[
     Question::Instant(r#"quantile by (cpu) (0.3, node_cpu_seconds_total{job="node"})"#),
     Question::Instant(r#"count_values("version", prometheus_build_info{job="prometheus"})"#),
     Question::Ordered(
-        r#"topk(3, node_filesystem_size_bytes{job="node"} + on(device, mountpoint) group_left() 0 * node_filesystem_files{job="node"})"#,
+        r#"topk(3, {__name__=~"node_memory_(MemTotal|MemFree|Cached|Active|Slab)_bytes",job="node"})"#,
     ),
-    Question::Range(r#"bottomk by (mode) (1, node_cpu_seconds_total{job="node"})"#),
+    Question::Range(r#"bottomk by (cpu) (1, node_cpu_seconds_total{job="node",mode=~"idle|system|user"})"#),
     Question::Ordered(r#"sort_desc(node_cpu_seconds_total{job="node",cpu="0"} > 0)"#),
     // Joins.
     Question::Range(

@@ -14,6 +14,10 @@ const NEWER: &[&str] = &[
     "rangeExpr",
     "offsetExpr",
     "stepExpr",
+    // Discovered labels: settings of a job that relabelling may change for a target (changelog of 3.13.0).
+    "__always_scrape_classic_histograms__",
+    "__convert_classic_histograms_to_nhcb__",
+    "__scrape_native_histograms__",
 ];
 
 /// What is different in names or types, or `Ok`. Lists are compared by their first item. In an object whose values are
