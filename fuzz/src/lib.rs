@@ -20,6 +20,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("chunk_decode", storage::chunk_decode),
     ("exposition_openmetrics", text::exposition_openmetrics),
     ("exposition_text", text::exposition_text),
+    ("promql_execute", query::promql_execute),
     ("promql_parse", query::promql_parse),
     ("relabel_config", text::relabel_config),
     ("remote_write_v1", wire::remote_write_v1),
