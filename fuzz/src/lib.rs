@@ -18,6 +18,7 @@ pub type Target = fn(&[u8]);
 /// Every target by its name, which is also the name of its folder of seeds.
 pub const TARGETS: &[(&str, Target)] = &[
     ("chunk_decode", storage::chunk_decode),
+    ("config", text::config),
     ("exposition_openmetrics", text::exposition_openmetrics),
     ("exposition_text", text::exposition_text),
     ("promql_execute", query::promql_execute),

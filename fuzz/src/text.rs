@@ -1,5 +1,6 @@
 //! Expositions and settings.
 
+use perdura::config::Config;
 use perdura::ingest::exposition::{Entry, Format, Parser};
 use perdura::relabel::RelabelConfig;
 
@@ -36,4 +37,15 @@ fn walk(format: Format, body: &[u8]) {
 pub(super) fn relabel_config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let _ = serde_saphyr::from_str::<Vec<RelabelConfig>>(text);
+}
+
+/// A whole `prometheus.yml`; what is shown of an accepted one is YAML again.
+pub(super) fn config(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let variables = |name: &str| (name == "ZONE").then(|| "a".to_owned());
+    if let Ok(config) = Config::parse(text, &variables) {
+        let shown = config.to_yaml();
+        assert!(!shown.starts_with("# cannot be shown"), "{text:?}: {shown}");
+        config.unserved();
+    }
 }
