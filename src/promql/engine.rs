@@ -16,8 +16,6 @@ use super::value::{QueryOutput, QueryStats};
 
 /// Lookback where none is set.
 const LOOKBACK_DELTA_MS: i64 = 300_000;
-/// Most steps of a grid.
-pub(super) const STEPS_MAX: usize = 50_000_000;
 
 /// Settings that hold for all queries of an engine.
 #[derive(Clone, Debug, PartialEq)]
@@ -161,18 +159,18 @@ impl Engine {
             check_range_type(&expr)?;
         }
         let node = plan(&expr, &times).map_err(|error| QueryError::Parse(error.0))?;
-        check_steps(&grid)?;
         let prepare_time = started.elapsed();
-        let per_step = options.per_step_stats.then(|| (grid, vec![0; grid.count]));
         let mut cx = Context {
             store,
             tenant,
             settings: self.settings(options, started),
             labels: LabelSets::default(),
             annotations: Annotations::default(),
-            samples: SampleCounts { per_step, ..SampleCounts::default() },
+            samples: SampleCounts::default(),
         };
         cx.check()?;
+        cx.check_steps(&grid)?;
+        cx.samples.per_step = options.per_step_stats.then(|| (grid, vec![0; grid.count]));
         let (value, sort_time) = evaluate(&node, grid, as_range, &mut cx)?;
         let (warnings, infos) = cx.annotations.render(query, options.annotations_max);
         let total_time = started.elapsed();
@@ -218,14 +216,6 @@ fn check_range_type(expr: &Expr) -> Result<(), QueryError> {
     Err(QueryError::Parse(format!(
         "invalid expression type \"{name}\" for range query, must be Scalar or instant Vector"
     )))
-}
-
-/// Rows hold a value per step, so steps are bounded before anything is allocated.
-fn check_steps(grid: &StepGrid) -> Result<(), QueryError> {
-    if grid.count > STEPS_MAX {
-        return Err(QueryError::TooManySamples);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -12,6 +12,11 @@ use crate::storage::Select;
 
 use super::labels::LabelSets;
 
+/// Most steps of a grid, whatever the limit on samples.
+const STEPS_MAX: usize = 50_000_000;
+/// Steps that a grid may have even where fewer samples are allowed.
+const STEPS_MIN: usize = 100_000;
+
 /// Error of two series that cannot be told apart any more.
 pub(crate) const SAME_LABELS: &str = "vector cannot contain metrics with the same labelset";
 
@@ -80,6 +85,13 @@ impl Context<'_> {
         Ok(())
     }
 
+    /// Refuses a grid that alone would take too much memory: rows hold a value per step.
+    pub(crate) fn check_steps(&self, grid: &StepGrid) -> Result<(), QueryError> {
+        let steps_max =
+            usize::try_from(self.settings.samples_max).unwrap_or(STEPS_MAX).clamp(STEPS_MIN, STEPS_MAX);
+        if grid.count > steps_max { Err(QueryError::TooManySamples) } else { Ok(()) }
+    }
+
     /// Counts samples that are held from now on.
     pub(crate) fn hold(&mut self, count: u64) -> Result<(), QueryError> {
         self.samples.held += count;
@@ -99,7 +111,7 @@ impl Context<'_> {
     pub(crate) fn looked_at(&mut self, t: Timestamp, count: u64) {
         self.samples.total += count;
         if let Some((grid, counts)) = &mut self.samples.per_step {
-            let step = usize::try_from((t - grid.start) / grid.step_ms).unwrap_or(0);
+            let step = usize::try_from(t.saturating_sub(grid.start) / grid.step_ms).unwrap_or(0);
             if let Some(last) = counts.len().checked_sub(1) {
                 counts[step.min(last)] += count;
             }

@@ -9,6 +9,9 @@ use super::batch::Series;
 use super::context::{Context, fail};
 use super::operator::{Repeated, Source, distinct, map};
 
+/// Longest value that a function may make; joining labels to labels would else grow without bound.
+const VALUE_BYTES_MAX: usize = 1 << 20;
+
 fn text(arg: &Node) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(arg.text())
 }
@@ -78,6 +81,9 @@ fn relabel<'q>(
             changed.push(*series);
             continue;
         };
+        if text.len() > VALUE_BYTES_MAX {
+            return fail(format!("value of label {target} would be longer than {VALUE_BYTES_MAX} bytes"));
+        }
         let text = cx.labels.symbols.intern(&text);
         let labels = cx.labels.with(series.labels, name, text);
         changed.push(Series { labels, drop_name: series.drop_name && target != METRIC_NAME });

@@ -30,6 +30,7 @@ pub(crate) fn evaluate<'q>(
     match &node.unwrapped().kind {
         NodeKind::Subquery(subquery) => {
             let inner = subquery.inner_grid(&grid, cx.settings.subquery_step_ms);
+            cx.check_steps(&inner)?;
             let source = super::open(&subquery.expr, inner, cx)?;
             let batch = drain(source, cx)?;
             Ok(batch

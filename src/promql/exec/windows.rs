@@ -249,6 +249,7 @@ impl<'q> WindowRows<'q> {
     ) -> Result<Self, QueryError> {
         let inner = node.inner_grid(&grid, cx.settings.subquery_step_ms);
         let inner = if grid.count == 0 { StepGrid { count: 0, ..inner } } else { inner };
+        cx.check_steps(&inner)?;
         let source = super::open(&node.expr, inner, cx)?;
         let series = source.series().to_vec();
         let shape = WindowShape {

@@ -54,20 +54,20 @@ pub(crate) struct NativeBucket {
 pub(crate) fn buckets(histogram: &FloatHistogram) -> Vec<NativeBucket> {
     let bound = |index: i32| bucket_bound(index, histogram.schema, &histogram.custom_values);
     let mut all: Vec<NativeBucket> = indexed(&histogram.negative_spans, &histogram.negative_buckets)
-        .map(|(index, count)| NativeBucket { lower: -bound(index), upper: -bound(index - 1), count })
+        .map(|(index, count)| NativeBucket {
+            lower: -bound(index),
+            upper: -bound(index.saturating_sub(1)),
+            count,
+        })
         .collect();
     all.reverse();
     if histogram.zero_count > 0.0 {
         let width = histogram.zero_threshold;
         all.push(NativeBucket { lower: -width, upper: width, count: histogram.zero_count });
     }
-    all.extend(
-        indexed(&histogram.positive_spans, &histogram.positive_buckets).map(|(index, count)| NativeBucket {
-            lower: bound(index - 1),
-            upper: bound(index),
-            count,
-        }),
-    );
+    all.extend(indexed(&histogram.positive_spans, &histogram.positive_buckets).map(|(index, count)| {
+        NativeBucket { lower: bound(index.saturating_sub(1)), upper: bound(index), count }
+    }));
     all
 }
 
@@ -311,7 +311,7 @@ impl Sparse {
             let inside = |side: &Side| {
                 side.iter()
                     .filter(|(_, count)| count.value() != 0.0)
-                    .map(|(index, _)| (bound(index - 1), bound(*index)))
+                    .map(|(index, _)| (bound(index.saturating_sub(1)), bound(*index)))
                     .find(|(lower, upper)| *lower < threshold && threshold < *upper)
                     .map(|(_, upper)| upper)
             };
@@ -322,11 +322,11 @@ impl Sparse {
         }
         for side in [&mut self.positive, &mut self.negative] {
             for (index, count) in side.iter() {
-                if bound(index - 1) < threshold {
+                if bound(index.saturating_sub(1)) < threshold {
                     self.zero = self.zero.plus(count.sum).plus(count.compensation);
                 }
             }
-            side.retain(|(index, _)| bound(index - 1) >= threshold);
+            side.retain(|(index, _)| bound(index.saturating_sub(1)) >= threshold);
         }
         self.zero_threshold = threshold;
     }
@@ -335,7 +335,7 @@ impl Sparse {
     pub(crate) fn reduce(&mut self, schema: i32) {
         let Some(shift) = self.schema.checked_sub(schema).filter(|shift| *shift > 0) else { return };
         for side in [&mut self.positive, &mut self.negative] {
-            let coarse = side.iter().map(|(index, count)| (((index - 1) >> shift) + 1, *count));
+            let coarse = side.iter().map(|(index, count)| ((index.saturating_sub(1) >> shift) + 1, *count));
             *side = gathered(coarse);
         }
         self.schema = schema;
@@ -447,9 +447,9 @@ fn spans_of(side: &Side) -> (Vec<Span>, Vec<f64>) {
         }
         match spans.last_mut() {
             Some(span) if *index == next => span.length += 1,
-            _ => spans.push(Span { offset: index - next, length: 1 }),
+            _ => spans.push(Span { offset: index.saturating_sub(next), length: 1 }),
         }
-        next = index + 1;
+        next = index.saturating_add(1);
         buckets.push(count);
     }
     (spans, buckets)

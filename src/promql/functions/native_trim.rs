@@ -27,10 +27,10 @@ pub(crate) fn trimmed(histogram: &FloatHistogram, value: f64, keep: Keep) -> Flo
     let bound = |index: i32| bucket_bound(index, histogram.schema, &histogram.custom_values);
     let mut result = histogram.clone();
     trim.side(&histogram.positive_spans, &mut result.positive_buckets, true, |index| {
-        (bound(index - 1), bound(index))
+        (bound(index.saturating_sub(1)), bound(index))
     });
     trim.side(&histogram.negative_spans, &mut result.negative_buckets, false, |index| {
-        (-bound(index), -bound(index - 1))
+        (-bound(index), -bound(index.saturating_sub(1)))
     });
     if histogram.zero_count > 0.0 {
         let populated = |buckets: &[f64]| buckets.iter().any(|count| *count != 0.0);

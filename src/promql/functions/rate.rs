@@ -24,7 +24,7 @@ impl Growth {
 
 /// Seconds between two times.
 pub(crate) fn seconds(from: Timestamp, to: Timestamp) -> f64 {
-    (to - from) as f64 / 1000.0
+    to.saturating_sub(from) as f64 / 1000.0
 }
 
 /// Growth of floats over a window, stretched towards the window's edges. `None` with fewer than two samples, unless

@@ -210,7 +210,7 @@ impl Planner<'_> {
         match name {
             "start" => Some(times.start as f64 / 1000.0),
             "end" => Some(times.end as f64 / 1000.0),
-            "range" => Some((times.end - times.start) as f64 / 1000.0),
+            "range" => Some(times.end.saturating_sub(times.start) as f64 / 1000.0),
             "step" if times.start == times.end => Some(0.0),
             "step" => Some(times.step_ms as f64 / 1000.0),
             _ => None,

@@ -37,7 +37,7 @@ fn evaluate(expr: &DurationExpr, times: &QueryTimes) -> Result<f64, PlanError> {
     Ok(match &expr.kind {
         DurationExprKind::Literal(number) => number.value,
         DurationExprKind::Step => times.step_ms as f64 / 1000.0,
-        DurationExprKind::Range => (times.end - times.start) as f64 / 1000.0,
+        DurationExprKind::Range => times.end.saturating_sub(times.start) as f64 / 1000.0,
         DurationExprKind::MinOf(a, b) => min(evaluate(a, times)?, evaluate(b, times)?),
         DurationExprKind::MaxOf(a, b) => max(evaluate(a, times)?, evaluate(b, times)?),
         DurationExprKind::Unary { negative, expr } => {
