@@ -2,7 +2,6 @@
 //!
 //! Knows nothing of the storage wing. The way of a query: `parse`, `plan`, `exec`.
 
-mod histogram;
 pub mod parse;
 mod text;
 mod annotations;

@@ -72,7 +72,7 @@ pub(crate) fn buckets(histogram: &FloatHistogram) -> Vec<NativeBucket> {
 }
 
 /// Buckets with their indexes.
-pub(super) fn indexed<'a>(spans: &'a [Span], buckets: &'a [f64]) -> impl Iterator<Item = (i32, f64)> + 'a {
+pub(crate) fn indexed<'a>(spans: &'a [Span], buckets: &'a [f64]) -> impl Iterator<Item = (i32, f64)> + 'a {
     let mut next = 0_i32;
     let indexes = spans.iter().flat_map(move |span| {
         let start = next.saturating_add(span.offset);

@@ -25,7 +25,7 @@ pub use error::ParseError;
 pub use json::to_json;
 pub use options::ParserOptions;
 pub use pretty::pretty;
-pub use series::{SequenceValue, SeriesDescription, parse_series_description};
+pub use series::{HistogramSum, SequenceValue, SeriesDescription, parse_series_description};
 
 use crate::model::Matcher;
 

@@ -11,7 +11,6 @@ use nom::combinator::{opt, recognize, value};
 use nom::{IResult, Parser as _};
 
 use crate::model::{CounterResetHint, FloatHistogram, Labels, LabelsBuilder, METRIC_NAME, Span, stale_nan};
-use crate::promql::histogram::combined;
 
 use super::ParseError;
 use super::ast::PosRange;
@@ -48,15 +47,21 @@ pub enum SequenceValue {
     },
 }
 
-/// Parses a series description. The error is the first one found; its position is in `text`.
-pub fn parse_series_description(text: &str) -> Result<SeriesDescription, ParseError> {
-    Description { text, rest: text }.parse().map_err(|fault| fault.within(text))
+/// `left + sign * right`, or why there is no such histogram.
+pub type HistogramSum =
+    fn(left: &FloatHistogram, right: &FloatHistogram, sign: f64) -> Result<FloatHistogram, String>;
+
+/// Parses a series description. The error is the first one found; its position is in `text`. `sum` makes the series
+/// of a histogram with a step.
+pub fn parse_series_description(text: &str, sum: HistogramSum) -> Result<SeriesDescription, ParseError> {
+    Description { text, rest: text, sum }.parse().map_err(|fault| fault.within(text))
 }
 
 /// What is left of a description.
 struct Description<'a> {
     text: &'a str,
     rest: &'a str,
+    sum: HistogramSum,
 }
 
 impl<'a> Description<'a> {
@@ -283,7 +288,8 @@ impl<'a> Description<'a> {
                     step.schema, current.schema
                 ));
             }
-            let next = combined(current, step, negate).or_else(|error| self.fault(error.to_string()))?;
+            let sign = if negate { -1.0 } else { 1.0 };
+            let next = (self.sum)(current, step, sign).or_else(|error| self.fault(error))?;
             series.push(Arc::new(next));
         }
         Ok(series)
@@ -423,8 +429,18 @@ fn reset_hint(input: &str) -> IResult<&str, CounterResetHint> {
 mod tests {
     use super::*;
 
+    /// Enough of a sum for these tests: same buckets.
+    fn sum(left: &FloatHistogram, right: &FloatHistogram, sign: f64) -> Result<FloatHistogram, String> {
+        if left.positive_spans != right.positive_spans {
+            return Err("other buckets".to_owned());
+        }
+        let add = |(a, b): (&f64, &f64)| a + sign * b;
+        let positive_buckets = left.positive_buckets.iter().zip(&right.positive_buckets).map(add).collect();
+        Ok(FloatHistogram { count: left.count + sign * right.count, positive_buckets, ..left.clone() })
+    }
+
     fn floats(text: &str) -> Vec<Option<f64>> {
-        let series = parse_series_description(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let series = parse_series_description(text, sum).unwrap_or_else(|error| panic!("{text}: {error}"));
         let float = |value: &SequenceValue| match value {
             SequenceValue::Omitted => None,
             SequenceValue::Float(value) => Some(*value),
@@ -434,7 +450,7 @@ mod tests {
     }
 
     fn histogram(text: &str) -> FloatHistogram {
-        let series = parse_series_description(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let series = parse_series_description(text, sum).unwrap_or_else(|error| panic!("{text}: {error}"));
         match series.values.last() {
             Some(SequenceValue::Histogram { histogram, .. }) => (**histogram).clone(),
             other => panic!("{other:?} is no histogram"),
@@ -451,7 +467,8 @@ mod tests {
             ("{} 1", "{}"),
         ];
         for (text, labels) in cases {
-            let series = parse_series_description(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            let series =
+                parse_series_description(text, sum).unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!(series.labels.to_string(), labels);
         }
     }
@@ -476,7 +493,7 @@ mod tests {
         assert_eq!((one.negative_buckets.as_slice(), one.zero_threshold), (&[3.0][..], 0.1));
         assert_eq!(one.counter_reset_hint, CounterResetHint::Gauge);
         assert_eq!(histogram("m {{}}x2"), FloatHistogram::default());
-        let last = histogram("m {{count:1 buckets:[1]}}+{{count:2 buckets:[1 1]}}x3");
+        let last = histogram("m {{count:1 buckets:[1 0]}}+{{count:2 buckets:[1 1]}}x3");
         assert_eq!((last.count, last.positive_buckets), (7.0, vec![4.0, 3.0]));
     }
 
@@ -503,7 +520,7 @@ mod tests {
             "m {{sum:1",
             "m Infx3",
         ] {
-            assert!(parse_series_description(bad).is_err(), "{bad}");
+            assert!(parse_series_description(bad, sum).is_err(), "{bad}");
         }
     }
 }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use crate::model::{
     BUCKET_LABEL, CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Histogram, HistogramCounts,
-    Labels, METRIC_NAME, Timestamp,
+    Labels, METRIC_NAME, Span, Timestamp,
 };
-use crate::promql::histogram::{buckets, to_spans};
+use crate::promql::functions::native::indexed;
 use crate::promql::parse::SequenceValue;
 use crate::storage::Batch;
 
 use super::load::LoadSeries;
 
 /// Most empty buckets between two others that upstream stores rather than a new span, in integer histograms.
-const EMPTY_BUCKETS_MAX: i64 = 2;
+const EMPTY_BUCKETS_MAX: i32 = 2;
 
 /// The parts of one classic histogram at one time.
 #[derive(Debug, Default)]
@@ -129,9 +129,9 @@ impl Classic {
 }
 
 /// The populated buckets by index, and the empty ones between two of them where there are at most `gap_max`.
-fn without_long_gaps(populations: &[f64], gap_max: i64) -> Vec<(i64, f64)> {
-    let mut kept: Vec<(i64, f64)> = Vec::new();
-    for (index, population) in (0_i64..).zip(populations.iter().copied()).filter(|(_, p)| *p != 0.0) {
+fn without_long_gaps(populations: &[f64], gap_max: i32) -> Vec<(i32, f64)> {
+    let mut kept: Vec<(i32, f64)> = Vec::new();
+    for (index, population) in (0_i32..).zip(populations.iter().copied()).filter(|(_, p)| *p != 0.0) {
         let last = kept.last().map(|(last, _)| *last);
         if let Some(last) = last.filter(|last| index - last - 1 <= gap_max) {
             kept.extend((last + 1..index).map(|empty| (empty, 0.0)));
@@ -141,9 +141,23 @@ fn without_long_gaps(populations: &[f64], gap_max: i64) -> Vec<(i64, f64)> {
     kept
 }
 
+/// Spans and populations of buckets that rise by index; neighbours share a span.
+fn to_spans(buckets: Vec<(i32, f64)>) -> (Vec<Span>, Vec<f64>) {
+    let mut spans: Vec<Span> = Vec::new();
+    let mut next = 0;
+    for (index, _) in &buckets {
+        match spans.last_mut() {
+            Some(span) if *index == next => span.length += 1,
+            _ => spans.push(Span { offset: index - next, length: 1 }),
+        }
+        next = index + 1;
+    }
+    (spans, buckets.into_iter().map(|(_, population)| population).collect())
+}
+
 /// A histogram as a script writes it.
 pub(super) fn describe(histogram: &FloatHistogram) -> String {
-    let side = |spans, populations| -> Vec<(i64, f64)> { buckets(spans, populations).collect() };
+    let side = |spans, populations| -> Vec<(i32, f64)> { indexed(spans, populations).collect() };
     format!(
         "{{{{schema:{} count:{} sum:{} z_bucket:{} z_bucket_w:{} buckets:{:?} n_buckets:{:?} custom_values:{:?} counter_reset_hint:{:?}}}}}",
         histogram.schema,

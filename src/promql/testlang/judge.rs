@@ -1,7 +1,7 @@
 //! Compares what a query answered with what a script expects.
 
 use crate::model::{FloatHistogram, Labels, Timestamp, is_stale};
-use crate::promql::histogram::buckets;
+use crate::promql::functions::native::indexed;
 use crate::promql::parse::SequenceValue;
 use crate::promql::{MatrixSeries, QueryValue, SampleValue, VectorSample};
 
@@ -183,20 +183,20 @@ fn histograms_equal(expected: &FloatHistogram, found: &FloatHistogram, hint_is_s
         && expected.zero_threshold == found.zero_threshold
         && almost_equal(expected.zero_count, found.zero_count)
         && sides_equal(
-            buckets(&expected.positive_spans, &expected.positive_buckets),
-            buckets(&found.positive_spans, &found.positive_buckets),
+            indexed(&expected.positive_spans, &expected.positive_buckets),
+            indexed(&found.positive_spans, &found.positive_buckets),
         )
         && sides_equal(
-            buckets(&expected.negative_spans, &expected.negative_buckets),
-            buckets(&found.negative_spans, &found.negative_buckets),
+            indexed(&expected.negative_spans, &expected.negative_buckets),
+            indexed(&found.negative_spans, &found.negative_buckets),
         )
         && (!hint_is_set || expected.counter_reset_hint == found.counter_reset_hint)
 }
 
-fn sides_equal(expected: impl Iterator<Item = (i64, f64)>, found: impl Iterator<Item = (i64, f64)>) -> bool {
-    let populated = |bucket: &(i64, f64)| bucket.1 != 0.0;
-    let expected: Vec<(i64, f64)> = expected.filter(populated).collect();
-    let found: Vec<(i64, f64)> = found.filter(populated).collect();
+fn sides_equal(expected: impl Iterator<Item = (i32, f64)>, found: impl Iterator<Item = (i32, f64)>) -> bool {
+    let populated = |bucket: &(i32, f64)| bucket.1 != 0.0;
+    let expected: Vec<(i32, f64)> = expected.filter(populated).collect();
+    let found: Vec<(i32, f64)> = found.filter(populated).collect();
     expected.len() == found.len()
         && expected.iter().zip(&found).all(|(a, b)| a.0 == b.0 && almost_equal(a.1, b.1))
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::model::{Labels, TenantId, Timestamp, parse_duration};
-use crate::promql::parse::{SequenceValue, parse_series_description};
+use crate::model::{FloatHistogram, Labels, TenantId, Timestamp, parse_duration};
+use crate::promql::functions::native::Sparse;
+use crate::promql::parse::{SequenceValue, SeriesDescription, parse_series_description};
 use crate::storage::{Acceptance, Append, Batch};
 
 use super::classic;
@@ -59,11 +60,11 @@ pub(super) fn parse_load(line: &str, block: &[&str]) -> Result<Load, String> {
                     return Err("@st line has no following sample line".to_owned());
                 }
                 let metric = metric.strip_suffix("@st").unwrap_or(metric);
-                let labels = parse_series_description(metric).map_err(|error| error.to_string())?.labels;
+                let labels = parse_series(metric)?.labels;
                 starts = Some((labels, parse_starts(items)?));
             }
             _ => {
-                let series = parse_series_description(line).map_err(|error| format!("{line:?}: {error}"))?;
+                let series = parse_series(line).map_err(|error| format!("{line:?}: {error}"))?;
                 let starts = matching_starts(starts.take(), &series.labels, series.values.len())?;
                 load.add(series.labels, series.values, &starts, gap_ms)?;
             }
@@ -72,6 +73,19 @@ pub(super) fn parse_load(line: &str, block: &[&str]) -> Result<Load, String> {
     match starts {
         Some(_) => Err("@st line has no following sample line".to_owned()),
         None => Ok(load),
+    }
+}
+
+/// Reads a series description.
+pub(super) fn parse_series(text: &str) -> Result<SeriesDescription, String> {
+    parse_series_description(text, sum).map_err(|error| error.to_string())
+}
+
+fn sum(left: &FloatHistogram, right: &FloatHistogram, sign: f64) -> Result<FloatHistogram, String> {
+    let mut total = Sparse::of(left);
+    match total.add(right, sign) {
+        Some(_) => Ok(total.finish()),
+        None => Err("histograms with exponential and with custom buckets cannot be combined".to_owned()),
     }
 }
 

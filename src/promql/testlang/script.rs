@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 use regex_automata::meta::Regex;
 
 use crate::model::{Timestamp, parse_duration};
-use crate::promql::parse::{SequenceValue, parse_series_description, parse_string, parse_test_number};
+use crate::promql::parse::{SequenceValue, parse_string, parse_test_number};
 
 use super::expect::{Expectations, ExpectedResult, ExpectedSeries, Grid, NoteExpectations, Pattern};
-use super::load::{Load, parse_load};
+use super::load::{Load, parse_load, parse_series};
 
 /// A command and its line, from 1.
 #[derive(Debug)]
@@ -187,7 +187,7 @@ impl Eval {
     }
 
     fn add_series(&mut self, line: &str, ordinal: usize) -> Result<(), String> {
-        let series = parse_series_description(line).map_err(|error| error.to_string())?;
+        let series = parse_series(line)?;
         let is_instant = matches!(self.when, When::At(_));
         if series.values.len() > 1 && is_instant && self.expectations.range_vector.is_none() {
             return Err("expecting multiple values in instant evaluation not allowed".to_owned());
