@@ -158,7 +158,6 @@ impl SegmentReader {
     /// Appends the row's samples within `span` to the row that was begun last in `out`. After an error that row may
     /// hold a part of them.
     pub fn read(&self, row: u32, span: TimeSpan, out: &mut Columns) -> Result<(), SegmentError> {
-        let mut scratch = [0.0; FRAME_LEN_MAX];
         for frame in self.frames(row)? {
             let (entry, part) = self.frame_times(&frame)?;
             if !TimeSpan::new(entry.first, entry.last).overlaps(span) {
@@ -169,7 +168,7 @@ impl SegmentReader {
             let first = times.partition_point(|time| *time < span.start);
             let end = times.partition_point(|time| *time <= span.end);
             if first < end {
-                self.read_frame(&frame, times, first..end, &mut scratch, out)?;
+                self.read_frame(&frame, times, first..end, out)?;
             }
         }
         Ok(())
@@ -259,7 +258,6 @@ impl SegmentReader {
         frame: &StoredFrame<'_>,
         times: &[Timestamp],
         wanted: Range<usize>,
-        scratch: &mut [f64; FRAME_LEN_MAX],
         out: &mut Columns,
     ) -> Result<(), SegmentError> {
         let end = frame.offset.checked_add(frame.bytes.into());
@@ -280,6 +278,13 @@ impl SegmentReader {
             }
             return Ok(());
         }
+        if !frame.has_starts && wanted.len() == times.len() {
+            return out.extend_floats_with(times, |values| {
+                decode_values(&mut reader, values).map_err(corrupt)?;
+                reader.finish().map_err(corrupt)
+            });
+        }
+        let mut scratch = [0.0; FRAME_LEN_MAX];
         let values = &mut scratch[..times.len()];
         decode_values(&mut reader, values).map_err(corrupt)?;
         reader.finish().map_err(corrupt)?;

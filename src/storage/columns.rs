@@ -82,6 +82,30 @@ impl Columns {
         self.end_row();
     }
 
+    /// Adds a run of floats without start timestamps to the row begun last; `fill` writes their values in place. Where it
+    /// fails, the row stays as it was.
+    pub fn extend_floats_with<E>(
+        &mut self,
+        timestamps: &[Timestamp],
+        fill: impl FnOnce(&mut [f64]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let at = self.values.len();
+        self.values.resize(at + timestamps.len(), 0.0);
+        if let Err(error) = fill(&mut self.values[at..]) {
+            self.values.truncate(at);
+            return Err(error);
+        }
+        self.timestamps.extend_from_slice(timestamps);
+        if !self.histograms.is_empty() {
+            self.histograms.resize(self.timestamps.len(), None);
+        }
+        if !self.start_timestamps.is_empty() {
+            self.start_timestamps.resize(self.timestamps.len(), 0);
+        }
+        self.end_row();
+        Ok(())
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -150,5 +174,13 @@ mod tests {
         assert_eq!(columns.row(2).histograms.len(), 2);
         assert_eq!(columns.row(0).values, [10.0]);
         assert_eq!((columns.len(), columns.sample_count()), (3, 6));
+        let filled: Result<(), ()> = columns.extend_floats_with(&[7, 8], |values| {
+            values.copy_from_slice(&[3.0, 4.0]);
+            Ok(())
+        });
+        assert_eq!((filled, columns.row(2).values), (Ok(()), &[1.0, 2.0, 3.0, 4.0][..]));
+        assert_eq!(columns.extend_floats_with(&[9], |_| Err("damaged")), Err("damaged"));
+        assert_eq!(columns.row(2).timestamps, [5, 6, 7, 8]);
+        assert_eq!((columns.row(2).histograms.len(), columns.sample_count()), (4, 8));
     }
 }
