@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::discovery::{TargetGroup, matching_files};
 use crate::scrape::ScrapeConfig;
+use crate::setting::DurationMs;
 
 use super::{
     AlertingConfig, GlobalConfig, OtlpConfig, RemoteReadConfig, RemoteWriteConfig, RuntimeConfig,
@@ -15,6 +16,8 @@ use super::{
 
 /// Largest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 64 << 20;
+/// How often a server without a configuration file scrapes itself.
+const SELF_SCRAPE_INTERVAL: DurationMs = DurationMs(15_000);
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -139,6 +142,7 @@ impl Config {
         job.discovery.static_configs =
             vec![TargetGroup { targets: vec![target], labels: Default::default(), source: "0".to_owned() }];
         let mut config = Self { scrape_configs: vec![job], ..Self::default() };
+        config.global.scrape_interval = SELF_SCRAPE_INTERVAL;
         config.check(&|_| None).expect("the built-in configuration is sound");
         config
     }

@@ -119,7 +119,7 @@ fn write_until_killed(port: u16, round: u64, writer: u64, stop: &AtomicBool) -> 
         match connection.send("POST", "/api/v1/write", &protocol.headers(), &body) {
             Ok(answer) if answer.status == 204 => note(&mut part.acknowledged, writer, &series),
             // Asked to come again later, which is not acknowledged.
-            Ok(answer) if answer.status == 429 || answer.status == 503 => {}
+            Ok(answer) if answer.status == 503 => {}
             Ok(answer) => panic!("status {}: {}", answer.status, answer.text()),
             Err(error) if is_cut_off(&error) => break,
             Err(error) => panic!("writer {writer}: {error}"),

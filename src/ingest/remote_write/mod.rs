@@ -10,7 +10,7 @@
 //!   invalid labels out without a word. A sender does not repeat what was answered with 400, so taking it back would
 //!   lose the sound samples, and silence would hide the loss of the others.
 //! - 413, 415: too long, or not one of the two protocols.
-//! - 429, 503: try again later. Nothing of it is visible; after 503 it may be stored.
+//! - 503: try again later. Nothing of it is visible; it may be stored.
 
 mod assemble;
 mod decode;

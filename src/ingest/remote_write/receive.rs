@@ -197,7 +197,8 @@ pub fn receive(
 /// The answer when the store took nothing; worth trying again.
 fn failed(error: &AppendError, protocol: Protocol) -> WriteReply {
     let (status, retry_after_s) = match error {
-        AppendError::Busy => (429, BUSY_RETRY_AFTER_S),
+        // Not 429: senders give a batch up on 429 unless they are told otherwise, and on 5xx they never do.
+        AppendError::Busy => (503, BUSY_RETRY_AFTER_S),
         _ => (503, UNAVAILABLE_RETRY_AFTER_S),
     };
     WriteReply {

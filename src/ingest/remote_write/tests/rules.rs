@@ -177,13 +177,13 @@ fn send_to(store: &dyn Append, protocol: Protocol, plain: &[u8]) -> WriteReply {
 }
 
 #[test]
-fn what_can_be_tried_again_is_503_or_429_with_nothing_written() {
+fn what_can_be_tried_again_is_503_with_nothing_written() {
     let broken = v2::TimeSeries { labels_refs: vec![3, 4], ..series_v2(&[]) };
     let plain = request_v2([series_v2(&[1, 2]), broken]);
     for (error, status) in [
         (AppendError::Unavailable("cannot sync: disk full".to_owned()), 503),
         (AppendError::Closed, 503),
-        (AppendError::Busy, 429),
+        (AppendError::Busy, 503),
     ] {
         let message = error.to_string();
         let reply = send_to(&Stubborn(Err(error)), Protocol::V2, &plain);
