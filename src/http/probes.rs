@@ -12,6 +12,17 @@ use super::answer::text_response;
 use super::app::{App, Control, Readiness};
 use super::status::build_info;
 
+/// Says to a person where things are.
+pub(super) async fn home() -> Response<Body> {
+    let text = concat!(
+        "perdura ",
+        env!("CARGO_PKG_VERSION"),
+        "\n\nThe API of Prometheus is under api/v1/, for Grafana and everything else that speaks it.\n",
+        "Metrics of this server: metrics. Targets: api/v1/targets.\n"
+    );
+    text_response(StatusCode::OK, text)
+}
+
 /// The process runs.
 pub(super) async fn healthy() -> Response<Body> {
     text_response(StatusCode::OK, "Prometheus Server is Healthy.\n")

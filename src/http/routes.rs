@@ -6,7 +6,7 @@ use axum::Router;
 use axum::http::{Response, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, get, options, post};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
@@ -34,6 +34,7 @@ type Routes = Router<Arc<App>>;
 /// Paths outside the API.
 fn outside_paths(app: &Arc<App>) -> Routes {
     let paths = [
+        ("/", get(probes::home)),
         ("/-/healthy", get(probes::healthy)),
         ("/-/ready", get(probes::ready).layer(from_fn_with_state(Arc::clone(app), probes::when_ready))),
         ("/-/reload", get(probes::reload).post(probes::reload).put(probes::reload)),
@@ -76,8 +77,10 @@ fn api(app: &Arc<App>) -> Routes {
         ("/api/v1/admin/tsdb/snapshot", post(admin::unserved).put(admin::unserved)),
         ("/api/v1/admin/tsdb/flush", post(admin::flush).put(admin::flush)),
     ];
+    // Browsers ask before they call from a page of another origin.
+    let paths = paths.map(|(path, handler)| (path, handler.options(no_content)));
     observed(app, paths)
-        .route("/api/v1/{*path}", axum::routing::options(no_content))
+        .route("/api/v1/{*path}", options(no_content).fallback(probes::not_found))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(from_fn_with_state(Arc::clone(app), cors::cors))
         .layer(from_fn_with_state(Arc::clone(app), probes::when_ready))

@@ -1,3 +1,8 @@
 //! What the crate promises, by behaviour: one binary, a module for each.
 
+mod command_line;
+mod http_api;
+mod http_errors;
+mod http_life;
 mod module_order;
+mod server;
