@@ -3,8 +3,9 @@
 use crate::model::{CounterResetHint, FloatHistogram};
 use crate::promql::engine::QueryError;
 use crate::promql::functions::math;
-use crate::promql::functions::native::{self, Sparse};
+use crate::promql::functions::native;
 use crate::promql::functions::native_trim::{Keep, trimmed};
+use crate::promql::functions::sparse::Sparse;
 use crate::promql::parse::ast::{BinaryOp, PosRange, ValueType};
 use crate::promql::plan::{BinaryNode, StepGrid};
 use crate::promql::value::SampleValue;

@@ -8,7 +8,7 @@ use crate::promql::annotations::quoted;
 use crate::promql::engine::QueryError;
 use crate::promql::functions::rate::{self, Growth, StartPair};
 use crate::promql::functions::{
-    Note, Notes, Window, extended, native, native_over_time, native_rate, numeric, over_time,
+    Note, Notes, Window, extended, native, native_over_time, native_rate, numeric, over_time, sparse,
 };
 use crate::promql::parse::ast::RangeExtension;
 use crate::promql::plan::{CallNode, Node, NodeKind, StepGrid};
@@ -330,7 +330,7 @@ fn resets(window: &Window<'_>) -> usize {
         }
         (Sample::Histogram(a), Sample::Histogram(b)) => {
             starts_anew(window.histogram_times, window.histogram_starts, a, b)
-                || native::is_reset(&window.histograms[b], &window.histograms[a])
+                || sparse::is_reset(&window.histograms[b], &window.histograms[a])
         }
         _ => true,
     })

@@ -14,6 +14,7 @@ pub(crate) mod native_trim;
 pub(crate) mod numeric;
 pub(crate) mod over_time;
 pub(crate) mod rate;
+pub(crate) mod sparse;
 pub(crate) mod time;
 
 use std::sync::Arc;

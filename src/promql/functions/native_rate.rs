@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::model::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Timestamp};
 
-use super::native::{Combined, Sparse, is_reset, scaled};
+use super::native::scaled;
 use super::rate::{Edges, Growth, StartPair, seconds};
+use super::sparse::{Combined, Sparse, is_reset};
 use super::{Note, Notes, Window};
 
 /// Notes what an addition or subtraction has found; `None` where the two do not go together.

@@ -2,7 +2,8 @@
 
 use crate::model::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Span, bucket_bound};
 
-use super::native::{NativeBucket, Sparse, indexed};
+use super::native::{NativeBucket, indexed};
+use super::sparse::Sparse;
 
 /// Which side is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::{FloatHistogram, Labels, TenantId, Timestamp, parse_duration};
-use crate::promql::functions::native::Sparse;
+use crate::promql::functions::sparse::Sparse;
 use crate::promql::parse::{SequenceValue, SeriesDescription, parse_series_description};
 use crate::storage::{Acceptance, Append, Batch};
 
