@@ -7,10 +7,13 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::http::{Connection, form};
+use super::http::Connection;
 use super::server::{Server, Subject, free_port};
 use super::wire::Protocol;
 use super::workload::{Body, Workload};
+
+/// The series that are replayed, and not those that a server makes of itself.
+const SELECTOR: &str = r#"{job=~"node|dcgm-exporter"}"#;
 
 /// Longest wait for a server to settle.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(600);
@@ -175,17 +178,23 @@ fn wait_until_idle(server: &Server) {
     }
 }
 
-/// How many samples the server gives back for the span that was written.
+/// How many samples the server gives back for the span that was written: metric by metric, since counting drops names.
 fn stored_samples(server: &Server, workload: &Workload) -> u64 {
+    let names = server
+        .get("/api/v1/label/__name__/values", &[("match[]", SELECTOR)])
+        .expect("the server answers")
+        .json();
+    let names = names["data"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
     let seconds = (workload.span.1 - workload.span.0) / 1_000 + 60;
-    let query = format!(r#"sum(count_over_time({{job=~"node|dcgm-exporter"}}[{seconds}s]))"#);
     let time = (workload.span.1 / 1_000 + 30).to_string();
-    let target = format!("/api/v1/query?{}", form(&[("query", &query), ("time", &time)]));
-    let mut connection = Connection::open(server.port, Duration::from_secs(300)).expect("the server accepts");
-    let answer = connection.send("GET", &target, &[], b"").expect("the server answers");
-    let count =
-        answer.json()["data"]["result"][0]["value"][1].as_str().and_then(|text| text.parse::<f64>().ok());
-    count.map_or(0, |count| count as u64)
+    let counts = names.map(|name| {
+        let query =
+            format!(r#"sum(count_over_time({{__name__="{name}",job=~"node|dcgm-exporter"}}[{seconds}s]))"#);
+        let answer =
+            server.get("/api/v1/query", &[("query", &query), ("time", &time)]).expect("the server answers");
+        answer.json()["data"]["result"][0]["value"][1].as_str().and_then(|text| text.parse::<f64>().ok())
+    });
+    counts.flatten().sum::<f64>() as u64
 }
 
 /// Bytes of the data folder, and of the logs in it, which go away by themselves.
