@@ -79,7 +79,8 @@ fn write_name_and_matchers(f: &mut impl Write, selector: &VectorSelector) -> fmt
     f.write_str(&selector.name)?;
     let mut matchers: Vec<String> =
         selector.matchers.iter().filter(|m| !is_name(m)).map(Matcher::to_string).collect();
-    if matchers.is_empty() {
+    // The second argument of `info` may match everything; without braces it would not be there.
+    if matchers.is_empty() && !selector.name.is_empty() {
         return Ok(());
     }
     matchers.sort_unstable();
