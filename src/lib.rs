@@ -10,8 +10,8 @@ pub mod storage;
 pub mod encoding;
 pub mod fs;
 pub mod chunk;
-pub mod wal;
 pub mod index;
+pub mod wal;
 pub mod segment;
 pub mod head;
 pub mod db;
@@ -25,3 +25,6 @@ pub mod scrape;
 pub mod config;
 pub mod http;
 pub mod cli;
+
+pub use db::{Database, DatabaseOptions};
+pub use promql::Engine;

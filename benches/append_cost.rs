@@ -1,6 +1,6 @@
 //! What writing costs: CPU seconds per million samples, and memory per series.
 //!
-//! `cargo run --release --example append_cost -- [series] [rounds]`
+//! `cargo bench --bench append_cost -- [series] [rounds]`
 
 use std::time::Instant;
 
