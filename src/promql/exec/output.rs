@@ -1,5 +1,7 @@
-//! The result: names that were kept until now go, ids become texts, and a range's series are ordered.
+//! The result: names that were kept until now go, ids become texts, and series are ordered by their labels, unless an
+//! instant query made an order of its own.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::promql::engine::QueryError;
@@ -38,7 +40,7 @@ pub(crate) fn evaluate<'q>(
                     batch.series.iter().zip(&batch.rows).map(|(series, row)| from_row(*series, row, &grid));
                 return finish_matrix(rows.collect(), cx);
             }
-            QueryValue::Vector(vector(&batch, grid, cx))
+            return Ok(finish_vector(vector(&batch, grid, cx), node.has_own_order()));
         }
     };
     Ok((value, Duration::ZERO))
@@ -64,9 +66,11 @@ fn named_matrix(rows: Vec<MatrixRow>, cx: &mut Context<'_>) -> Result<Vec<Matrix
         return Ok(rows);
     }
     let mut merged: Vec<MatrixRow> = Vec::with_capacity(rows.len());
+    let mut places = HashMap::with_capacity(rows.len());
     for row in rows {
         let row = MatrixRow { series: renamed(row.series, cx), ..row };
-        match merged.iter_mut().find(|known| known.series.labels == row.series.labels) {
+        let place = *places.entry(row.series.labels).or_insert(merged.len());
+        match merged.get_mut(place) {
             None => merged.push(row),
             Some(known) => {
                 known.floats.extend(row.floats);
@@ -95,6 +99,15 @@ fn vector(batch: &Batch, grid: StepGrid, cx: &Context<'_>) -> Vec<VectorSample> 
             value(row).map(|value| VectorSample { labels, t: grid.start, value })
         })
         .collect()
+}
+
+/// Orders an instant's samples. A store's own order means nothing to a reader, and `limit` should always cut the same.
+fn finish_vector(mut samples: Vec<VectorSample>, has_own_order: bool) -> (QueryValue, Duration) {
+    let started = Instant::now();
+    if !has_own_order {
+        samples.sort_by(|a, b| a.labels.cmp(&b.labels));
+    }
+    (QueryValue::Vector(samples), started.elapsed())
 }
 
 fn finish_matrix(rows: Vec<MatrixRow>, cx: &Context<'_>) -> Result<(QueryValue, Duration), QueryError> {

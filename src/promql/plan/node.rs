@@ -151,6 +151,21 @@ pub(crate) struct CallNode {
 }
 
 impl Node {
+    /// Whether an instant's series come in an order of the query's making: `sort`, `topk` and what keeps theirs.
+    pub(crate) fn has_own_order(&self) -> bool {
+        match &self.kind {
+            NodeKind::StepInvariant(inner) | NodeKind::Negate(inner) => inner.has_own_order(),
+            NodeKind::Binary(binary) => binary.left.has_own_order() || binary.right.has_own_order(),
+            NodeKind::Aggregate(aggregate) => {
+                matches!(aggregate.op, AggregateOp::Topk | AggregateOp::Bottomk)
+            }
+            NodeKind::Call(call) => {
+                call.function.name.starts_with("sort") || call.args.iter().any(Self::has_own_order)
+            }
+            _ => false,
+        }
+    }
+
     /// The bytes of a string literal; empty for anything else, which the parser's type check excludes.
     pub(crate) fn text(&self) -> &[u8] {
         match &self.kind {
