@@ -9,7 +9,7 @@ use crate::ingest::exposition::{EscapingScheme, ScrapeProtocol};
 use crate::scrape::ScrapeDefaults;
 use crate::setting::{ByteSize, DurationMs, NameValidation, is_zero, null_as_zero};
 
-/// The global section. [`Self::fill`] puts upstream's defaults where nothing was said.
+/// The global section. `fill` puts upstream's defaults where nothing was said.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 #[expect(missing_docs, reason = "the fields are upstream's, one for one, and its documentation holds")]

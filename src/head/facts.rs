@@ -7,7 +7,7 @@ use crate::model::METRIC_NAME;
 use super::Head;
 use super::lock::read;
 
-/// Counts of all tenants' labels, the largest first, at most [`TOP`] of each.
+/// Counts of all tenants' labels, the largest first, at most `TOP` of each.
 #[derive(Clone, Debug, Default)]
 pub struct HeadFacts {
     /// Metric names by series.

@@ -1,6 +1,6 @@
 //! Relabelling rules: how labels of targets, samples and alerts are rewritten and dropped.
 //!
-//! A list of [`RelabelConfig`] is applied in order to a [`crate::model::LabelsBuilder`] by [`apply`]. Rules must have passed
+//! A list of [`RelabelConfig`] is applied in order to a [`crate::model::LabelsBuilder`] by [`apply()`]. Rules must have passed
 //! [`RelabelConfig::validate`]. Semantics are upstream's, action by action; names that a rule makes are checked
 //! where the labels are used, except the target of `replace`, which is checked here.
 

@@ -1,7 +1,7 @@
 //! Remote write, protocols 1.0 and 2.0: from a request to the answer.
 //!
 //! [`answer`] is the whole of it: headers and body in, status, message and counts out. The steps stand alone for
-//! tools and tests: [`negotiate`] reads the headers, [`decode`] turns a body into one batch, [`receive`] appends it.
+//! tools and tests: [`negotiate()`] reads the headers, [`decode()`] turns a body into one batch, [`receive()`] appends it.
 //!
 //! What a sender learns:
 //! - 204: all is stored and durable.
