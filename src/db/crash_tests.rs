@@ -297,3 +297,19 @@ fn old_segments_are_dropped_and_their_files_removed() {
     drop(pinned);
     assert!(files() < while_pinned, "the last reader removes the file");
 }
+
+#[test]
+fn a_flush_leaves_no_log_behind_and_the_next_write_begins_a_new_one() {
+    let fs = FaultFs::default();
+    let database = Database::open(options(&fs)).expect("no fault is due");
+    let mut ledger = Ledger::default();
+    let files = || fs.list(Path::new("/data/log")).expect("no fault is due").len();
+    assert!(ledger.append(&database, BASE));
+    assert_eq!(files(), 1);
+    database.flush().expect("no fault is due");
+    assert_eq!((files(), database.stats().log_bytes), (0, 0));
+    assert!(ledger.append(&database, BASE + HOUR));
+    assert_eq!(files(), 1);
+    drop(database);
+    ledger.check(&Database::open(options(&fs)).expect("no fault is due"), true, "after a flush and a write");
+}

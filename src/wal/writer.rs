@@ -177,8 +177,13 @@ impl LogWriter {
         }
     }
 
-    /// Removes the files whose records all have sequence numbers up to `seq`; the one being written stays.
+    /// Removes the files whose records all have sequence numbers up to `seq`. Where the one being written is among
+    /// them, the next group begins a new one.
     pub fn remove_through(&mut self, seq: u64) -> Result<(), LogError> {
+        assert!(self.group.is_empty(), "the group before was written or dropped");
+        if self.current.as_ref().is_some_and(|current| current.is_used && current.facts.seq_max <= seq) {
+            self.retire();
+        }
         let (done, kept) = std::mem::take(&mut self.finished).into_iter().partition(|f| f.seq_max <= seq);
         self.finished = kept;
         let mut failed = None;
