@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
+use crossbeam::utils::CachePadded;
+
 use crate::model::{Exemplar, Metadata, TenantId, TimeSpan, Timestamp};
 use crate::storage::{Batch, Columns, SampleKind};
 use crate::wal::RejectedSet;
@@ -29,7 +31,8 @@ pub struct Epoch {
 /// Samples of one tenant within an epoch.
 #[derive(Debug)]
 pub(super) struct EpochTenant {
-    shards: Box<[RwLock<Vec<Buffer>>]>,
+    /// Padded: neighbours are written to by different threads.
+    shards: Box<[CachePadded<RwLock<Vec<Buffer>>>]>,
     exemplars: Mutex<HashMap<(u32, Slot), Vec<Exemplar>>>,
     metadata: Mutex<Vec<(String, Metadata)>>,
     samples: AtomicU64,
@@ -40,7 +43,7 @@ pub(super) struct EpochTenant {
 impl EpochTenant {
     fn new(shards: usize) -> Self {
         Self {
-            shards: (0..shards).map(|_| RwLock::default()).collect(),
+            shards: (0..shards).map(|_| CachePadded::default()).collect(),
             exemplars: Mutex::default(),
             metadata: Mutex::default(),
             samples: AtomicU64::new(0),
