@@ -162,6 +162,7 @@ impl Flags {
 /// The command line of `perdura serve`.
 pub(super) fn command() -> Command {
     let command = Command::new("serve")
+        .display_name("perdura")
         .about("Serves the database, as Prometheus would")
         .version(crate::cli::VERSION)
         .disable_version_flag(true)

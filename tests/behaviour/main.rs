@@ -1,5 +1,6 @@
 //! What the crate promises, by behaviour: one binary, a module for each.
 
+mod comes_back;
 mod command_line;
 mod http_api;
 mod http_errors;
