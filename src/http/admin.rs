@@ -19,7 +19,7 @@ pub(super) async fn flush(State(app): State<Arc<App>>) -> Result<Response<Body>,
         .clone()
         .ok_or_else(|| ApiError::new(ErrorKind::Unavailable, "there is no database"))?;
     Ok(app
-        .write(move |_| match database.flush() {
+        .write(0, move |_| match database.flush() {
             Ok(()) => no_content(),
             Err(error) => ApiError::new(ErrorKind::Internal, error.to_string()).into_response(),
         })

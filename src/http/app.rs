@@ -28,6 +28,8 @@ use super::pieces::{Disconnected, PieceWriter};
 const FORM_BYTES_MAX: usize = 10 << 20;
 /// Most writes that wait for the disk at a time; more wait in their connections.
 const WRITES_AT_ONCE_MAX: usize = 256;
+/// Most that bodies of writes unpack to at a time, in KiB: many large ones wait for each other.
+const WRITE_KIB_AT_ONCE_MAX: u32 = 256 << 10;
 /// Most calls on labels and series at a time.
 const READS_AT_ONCE_MAX: usize = 64;
 
@@ -142,6 +144,7 @@ pub struct App {
     readiness: AtomicU8,
     queries: Arc<Semaphore>,
     writes: Arc<Semaphore>,
+    write_kib: Arc<Semaphore>,
     reads: Arc<Semaphore>,
 }
 
@@ -152,6 +155,7 @@ impl App {
         Arc::new(Self {
             queries: Arc::new(Semaphore::new(options.query_concurrency_max.max(1))),
             writes: Arc::new(Semaphore::new(WRITES_AT_ONCE_MAX)),
+            write_kib: Arc::new(Semaphore::new(WRITE_KIB_AT_ONCE_MAX as usize)),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE_MAX)),
             tenant: TenantId::default(),
             started_at: services.clock.now_ms(),
@@ -270,16 +274,22 @@ impl App {
         }
     }
 
-    /// Runs a blocking piece of work that answers by itself; writes, and calls on the database.
+    /// Runs a blocking piece of work that answers by itself; writes, and calls on the database. `bytes`: what it will
+    /// allocate for its input.
     pub(super) async fn write(
         self: &Arc<Self>,
+        bytes: usize,
         work: impl FnOnce(&Self) -> Response<Body> + Send + 'static,
     ) -> Response<Body> {
         let permit = Arc::clone(&self.writes).acquire_owned().await.expect("the semaphore is never closed");
+        let kib =
+            u32::try_from(bytes / 1_024).map_or(WRITE_KIB_AT_ONCE_MAX, |kib| kib.min(WRITE_KIB_AT_ONCE_MAX));
+        let room = Arc::clone(&self.write_kib).acquire_many_owned(kib).await;
+        let room = room.expect("the semaphore is never closed");
         let app = Arc::clone(self);
         let work = tokio::task::spawn_blocking(move || {
             let response = work(&app);
-            drop(permit);
+            drop((permit, room));
             response
         });
         match work.await {

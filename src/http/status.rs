@@ -179,7 +179,7 @@ pub(super) async fn tsdb(State(app): State<Arc<App>>, request: Request) -> Resul
         .clone()
         .ok_or_else(|| ApiError::new(ErrorKind::Unavailable, "there is no database"))?;
     Ok(app
-        .write(move |_| {
+        .write(0, move |_| {
             let stats = database.stats_with_labels();
             success_value(&TsdbJson {
                 head_stats: HeadStatsJson {

@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use crate::ingest::remote_write::{Protocol, ReceivePolicy, WriteHeaders, WriteReply, answer};
+use crate::ingest::snappy;
 
 use super::answer::text_response;
 use super::app::{App, BodyError};
@@ -21,7 +22,9 @@ pub(super) async fn write(State(app): State<Arc<App>>, request: Request) -> Resp
         Ok(body) => body,
         Err(error) => return body_refused(&error),
     };
-    app.write(move |app| {
+    // A body that will be refused takes no room.
+    let unpacked = snappy::decompressed_len(&body, snappy::DECOMPRESSED_BYTES_MAX).unwrap_or(0);
+    app.write(unpacked, move |app| {
         let settings = app.settings();
         let policy = ReceivePolicy {
             out_of_order: settings.out_of_order,

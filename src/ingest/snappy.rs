@@ -39,9 +39,8 @@ pub enum SnappyError {
     Corrupt(String),
 }
 
-/// Decompresses one block into `out`, which is emptied first. Allocates at most `limit` bytes, and never more than
-/// 22 times the body.
-pub fn decompress(body: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), SnappyError> {
+/// How many bytes [`decompress`] would allocate for a block; reads its first bytes only.
+pub fn decompressed_len(body: &[u8], limit: usize) -> Result<usize, SnappyError> {
     let body_limit = snap::raw::max_compress_len(limit);
     if body.len() > body_limit {
         return Err(SnappyError::BodyTooLong { len: body.len(), limit: body_limit });
@@ -54,6 +53,13 @@ pub fn decompress(body: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), Sn
     if len > body.len().saturating_mul(EXPANSION_MAX) {
         return Err(SnappyError::DeclaredImpossible { declared, len: body.len() });
     }
+    Ok(len)
+}
+
+/// Decompresses one block into `out`, which is emptied first. Allocates at most `limit` bytes, and never more than
+/// 22 times the body.
+pub fn decompress(body: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), SnappyError> {
+    let len = decompressed_len(body, limit)?;
     out.clear();
     out.resize(len, 0);
     let written = snap::raw::Decoder::new().decompress(body, out).map_err(corrupt)?;

@@ -20,6 +20,12 @@ const GROWTH_BYTES_MAX: u64 = 64 << 20;
 
 const CONCURRENT_BOMBS: usize = 200;
 
+/// Bodies that truly unpack to the largest size allowed, sent at once; all together 1.25 GiB.
+const CONCURRENT_GIANTS: usize = 40;
+const GIANT_BYTES: usize = 32 << 20;
+/// How much peak memory they may take: what is unpacked at a time, and the bodies themselves.
+const GIANTS_GROWTH_BYTES_MAX: u64 = 512 << 20;
+
 #[test]
 fn malformed_bodies_are_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -119,6 +125,30 @@ fn bombs_at_once_take_no_memory() {
     println!(
         "bad input: {CONCURRENT_BOMBS} bombs at once, peak resident memory grew by {} KiB",
         growth >> 10
+    );
+}
+
+#[test]
+fn giants_at_once_wait_for_each_other() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let subject = Subject::new(folder.path());
+    let mut server = subject.start("");
+    let resident = server.status_bytes("VmRSS:");
+    let (port, body) = (server.port, compress(&vec![0; GIANT_BYTES]));
+    thread::scope(|scope| {
+        for _ in 0..CONCURRENT_GIANTS {
+            scope.spawn(|| {
+                let answer = http::request(port, "POST", "/api/v1/write", &Protocol::V1.headers(), &body);
+                assert_eq!(answer.expect("the server answers").status, 400);
+            });
+        }
+    });
+    assert!(server.is_alive());
+    let growth = server.status_bytes("VmHWM:").saturating_sub(resident);
+    assert!(growth <= GIANTS_GROWTH_BYTES_MAX, "peak resident memory grew by {growth} bytes");
+    println!(
+        "bad input: {CONCURRENT_GIANTS} giants at once, peak resident memory grew by {} MiB",
+        growth >> 20
     );
 }
 
