@@ -5,6 +5,7 @@
 
 pub mod model;
 pub mod clock;
+mod lock;
 pub mod metrics;
 pub mod storage;
 pub mod encoding;

@@ -1,7 +1,7 @@
 //! What runs by the configuration: loaded at the start, replaced whole at a reload.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -121,12 +121,12 @@ impl Running {
     fn keep(&self, error: &str) {
         tracing::error!(%error, "the configuration was not loaded");
         self.reload_worked.set(0.0);
-        let before = Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner));
+        let before = Arc::clone(&crate::lock::read(&self.settings));
         self.show(Settings { reload_worked: false, ..(*before).clone() });
     }
 
     fn show(&self, settings: Settings) {
-        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        *crate::lock::write(&self.settings) = Arc::new(settings);
     }
 
     /// Ends what was started.

@@ -11,9 +11,9 @@ use crate::wal::{BatchEncoder, RejectedSet, SeriesUse};
 use super::Database;
 use super::commit::Pending;
 use super::judge::{Stored, Value, is_stateless, judge_stored, judge_times};
-use super::lock::{lock, read};
 use super::merge::merge_rows;
 use super::view::View;
+use crate::lock::{lock, read};
 
 impl Append for Database {
     fn append(

@@ -4,8 +4,8 @@ use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::lock::lock;
 use super::{Database, WalSync};
+use crate::lock::lock;
 
 /// Pause between looks for work.
 const PAUSE: Duration = Duration::from_millis(500);

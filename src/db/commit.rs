@@ -13,7 +13,7 @@ use crate::model::TenantId;
 use crate::storage::{AppendError, Batch};
 use crate::wal::{EncodedBatch, LogError, LogWriter, RejectedSet, SeriesUse};
 
-use super::lock::lock;
+use crate::lock::lock;
 
 /// Most bytes that one group gathers: a group that grows without end would delay the first of it.
 const GROUP_BYTES_MAX: usize = 16 << 20;

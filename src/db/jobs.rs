@@ -10,12 +10,12 @@ use crate::segment::SegmentWriter;
 
 use super::compact::merge_segments;
 use super::flush::{FlushJob, SegmentFiles};
-use super::lock::{lock, write};
 use super::manifest::{Manifest, ManifestStore};
 use super::plan::{Candidate, Plan, PlanLimits, plan};
 use super::view::{LiveSegment, View};
 use super::windows::longest_window_ms;
 use super::{Database, StorageError};
+use crate::lock::{lock, write};
 
 /// How long a series stays in the head without samples.
 const IDLE_MS: i64 = 2 * 3_600_000;

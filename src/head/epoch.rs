@@ -12,8 +12,8 @@ use crate::wal::RejectedSet;
 
 use super::buffer::{Buffer, Order};
 use super::index::Slot;
-use super::lock::{lock, read, write};
 use super::series::{SeriesPlace, by_shard};
+use crate::lock::{lock, read, write};
 
 /// Samples of all tenants that came between two flushes. One thread publishes, any number read; once the next epoch
 /// has begun nothing changes any more.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::model::METRIC_NAME;
 
 use super::Head;
-use super::lock::read;
+use crate::lock::read;
 
 /// Counts of all tenants' labels, the largest first, at most `TOP` of each.
 #[derive(Clone, Debug, Default)]

@@ -11,7 +11,6 @@ mod buffer;
 mod epoch;
 mod facts;
 mod index;
-mod lock;
 mod select;
 mod series;
 mod texts;
@@ -23,8 +22,8 @@ use std::sync::{Arc, Mutex, RwLock, Weak};
 use crate::model::{Exemplar, Labels, Metadata, TenantId, TimeSpan, Timestamp};
 use crate::storage::{Batch, Columns};
 
-use self::lock::{lock, read, write};
 use self::series::SeriesTable;
+use crate::lock::{lock, read, write};
 
 pub use epoch::{Epoch, PinnedEpoch, Publication};
 pub use facts::HeadFacts;

@@ -9,8 +9,8 @@ use crate::storage::{Columns, LabelPair, LabelsNeeded, SelectRequest, Symbol, Sy
 use super::Head;
 use super::epoch::{PinnedEpoch, PinnedTenant};
 use super::index::{PairNumber, Slot};
-use super::lock::{lock, read};
 use super::series::SeriesShard;
+use crate::lock::{lock, read};
 
 /// A series that passed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use crate::model::{Fingerprint, Labels};
 use crate::storage::Batch;
 
 use super::index::{PairNumber, ShardIndex, Slot};
-use super::lock::{read, write};
+use crate::lock::{read, write};
 
 /// A series of a batch, found in the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

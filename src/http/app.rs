@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
@@ -183,7 +183,7 @@ impl App {
 
     /// What the configuration says now.
     pub(super) fn settings(&self) -> Arc<Settings> {
-        Arc::clone(&self.services.settings.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&crate::lock::read(&self.services.settings))
     }
 
     /// The request's parameters; reads the body of a form.

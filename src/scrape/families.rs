@@ -1,7 +1,7 @@
 //! What a target's metric families say of themselves.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::model::{Metadata, MetricType};
 use crate::storage::Batch;
@@ -30,7 +30,7 @@ pub(super) struct DescribedFamilies<'a> {
 
 impl Families {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Family>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        crate::lock::lock(&self.0)
     }
 
     /// Locks the families for the scrape of that number.

@@ -1,7 +1,7 @@
 //! All jobs: starts and ends them as the configuration says.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex as StdMutex, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, watch};
@@ -228,7 +228,7 @@ impl ScrapeManager {
 
 impl Inner {
     fn views(&self) -> BTreeMap<String, PoolView> {
-        self.views.read().unwrap_or_else(PoisonError::into_inner).clone()
+        crate::lock::read(&self.views).clone()
     }
 
     /// Takes over what was found in a job's files.
@@ -239,7 +239,7 @@ impl Inner {
     }
 
     fn set_view(&self, name: &str, view: Option<PoolView>) {
-        let mut views = self.views.write().unwrap_or_else(PoisonError::into_inner);
+        let mut views = crate::lock::write(&self.views);
         match view {
             Some(view) => views.insert(name.to_owned(), view),
             None => views.remove(name),
@@ -281,7 +281,7 @@ struct Looked {
 /// Looks at files off the network's threads; what cannot be read is logged and counted.
 async fn look(files: JobFiles, everything: bool, shared: &Shared, job: &str) -> Looked {
     let looked = tokio::task::spawn_blocking(move || {
-        let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = crate::lock::lock(&files);
         let errors: Vec<_> = files.iter_mut().flat_map(|discovery| discovery.refresh(everything).1).collect();
         let groups = files.iter().flat_map(FileDiscovery::groups).cloned().collect();
         let times = files.iter().flat_map(FileDiscovery::files);

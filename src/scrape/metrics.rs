@@ -1,7 +1,7 @@
 //! What scraping counts of itself.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::metrics::Counter;
 use crate::setting::DurationMs;
@@ -54,7 +54,7 @@ pub struct ScrapeMetrics {
 
 impl ScrapeMetrics {
     pub(super) fn observe_interval(&self, interval: DurationMs, seconds: f64) {
-        let mut lengths = self.interval_lengths.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lengths = crate::lock::lock(&self.interval_lengths);
         let observations = lengths.entry(interval).or_default();
         observations.count += 1;
         observations.sum += seconds;
@@ -62,7 +62,7 @@ impl ScrapeMetrics {
 
     /// `prometheus_target_interval_length_seconds`: times between scrapes by configured interval.
     pub fn interval_lengths(&self) -> BTreeMap<DurationMs, Observations> {
-        self.interval_lengths.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        crate::lock::lock(&self.interval_lengths).clone()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The loop of one target.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
@@ -33,11 +33,11 @@ pub(super) struct TargetLimitHit(RwLock<Option<(usize, u64)>>);
 
 impl TargetLimitHit {
     pub(super) fn set(&self, hit: Option<(usize, u64)>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = hit;
+        *crate::lock::write(&self.0) = hit;
     }
 
     fn error(&self) -> Option<ScrapeError> {
-        let hit = *self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let hit = *crate::lock::read(&self.0);
         hit.map(|(count, limit)| ScrapeError::TargetLimit { count, limit })
     }
 }

@@ -1,7 +1,7 @@
 //! What the API shows of targets.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use reqwest::Url;
 
@@ -153,7 +153,7 @@ impl ActiveTarget {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        crate::lock::lock(&self.state)
     }
 
     pub(super) fn set_discovered(&self, discovered: Labels) {

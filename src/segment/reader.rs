@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::chunk::{FRAME_LEN_MAX, decode_histograms, decode_timestamps, decode_values};
 use crate::encoding::{ByteReader, DecodeError, decode_integers};
@@ -344,7 +344,7 @@ impl SegmentReader {
     /// The times of a column, strictly rising.
     fn times(&self, column: u32, entry: &TimesEntry) -> Result<Arc<[Timestamp]>, SegmentError> {
         let slot = &self.times[column as usize % TIMES_KEPT];
-        let lock = || slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || crate::lock::lock(slot);
         if let Some((_, times)) = lock().as_ref().filter(|kept| kept.0 == column) {
             return Ok(Arc::clone(times));
         }

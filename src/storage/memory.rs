@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
+use crate::lock::{read, write};
 use crate::model::{
     Exemplar, Fingerprint, Histogram, Labels, Matcher, Metadata, TenantId, TimeSpan, Timestamp,
 };
@@ -83,7 +84,7 @@ impl Series {
 
 impl MemoryStore {
     fn read_tenants(&self) -> RwLockReadGuard<'_, BTreeMap<TenantId, Tenant>> {
-        self.tenants.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+        read(&self.tenants)
     }
 
     fn matching<T>(
@@ -112,7 +113,7 @@ impl Append for MemoryStore {
         batch: Batch,
         acceptance: &Acceptance,
     ) -> Result<Outcome, AppendError> {
-        let mut tenants = self.tenants.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut tenants = write(&self.tenants);
         let tenant = tenants.entry(tenant.clone()).or_default();
         let mut outcome = Outcome::default();
         for (series_index, entry) in batch.series.iter().enumerate() {
