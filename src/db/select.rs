@@ -294,7 +294,7 @@ impl Select for Database {
             let rows = passing_rows(&segment, request.matcher_sets)?;
             names.extend(segment.reader.label_names(rows.as_deref())?);
         }
-        Ok(limited(names, request.limit))
+        Ok(request.limited(names))
     }
 
     fn label_values(
@@ -312,7 +312,7 @@ impl Select for Database {
             let rows = passing_rows(&segment, request.matcher_sets)?;
             values.extend(segment.reader.label_values(name, rows.as_deref(), request.limit)?);
         }
-        Ok(limited(values, request.limit))
+        Ok(request.limited(values))
     }
 
     fn exemplars(
@@ -402,8 +402,4 @@ fn passing_rows(
         rows.extend(segment.reader.select(matchers)?);
     }
     Ok(Some(rows.into_iter().collect()))
-}
-
-fn limited(texts: BTreeSet<String>, limit: usize) -> Vec<String> {
-    texts.into_iter().take(if limit == 0 { usize::MAX } else { limit }).collect()
 }

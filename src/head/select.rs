@@ -135,12 +135,7 @@ impl Translator<'_> {
     fn push(&mut self, pairs: &[PairNumber], needed: &LabelsNeeded, out: &mut Vec<LabelPair>) {
         for &pair in pairs {
             let (name, value) = self.shard.index.pair(pair);
-            let is_needed = match needed {
-                LabelsNeeded::All => true,
-                LabelsNeeded::Only(names) => names.iter().any(|n| n == self.shard.index.text(name)),
-                LabelsNeeded::None => false,
-            };
-            if is_needed {
+            if needed.includes(self.shard.index.text(name)) {
                 let pair = LabelPair { name: self.symbol(name), value: self.symbol(value) };
                 out.push(pair);
             }

@@ -13,8 +13,8 @@ use crate::model::{
 use super::Columns;
 use super::append::{Acceptance, Append, AppendError, Batch, Outcome, RejectReason, Rejection, SampleKind};
 use super::select::{
-    Estimate, LabelPair, LabelsNeeded, LabelsRequest, Piece, ReadRows, Select, SelectError, SelectRequest,
-    Selection, SeriesExemplars, SymbolTable,
+    Estimate, LabelPair, LabelsRequest, Piece, ReadRows, Select, SelectError, SelectRequest, Selection,
+    SeriesExemplars, SymbolTable,
 };
 
 /// Everything in memory, in sorted maps.
@@ -222,11 +222,7 @@ impl Select for MemoryStore {
         let samples = rows.iter().map(|series| series.samples.len() as u64).sum();
         let mut selection = Selection::new(Box::new(MemoryRows { rows, span: request.span }));
         for labels in &labels {
-            let needed = labels.iter().filter(|label| match &request.labels_needed {
-                LabelsNeeded::All => true,
-                LabelsNeeded::Only(names) => names.iter().any(|name| name == label.name),
-                LabelsNeeded::None => false,
-            });
+            let needed = labels.iter().filter(|label| request.labels_needed.includes(label.name));
             let pairs: Vec<LabelPair> = needed
                 .map(|label| LabelPair {
                     name: symbols.intern(label.name),
@@ -251,7 +247,7 @@ impl Select for MemoryStore {
             .into_iter()
             .flatten()
             .collect();
-        Ok(limited(names, request.limit))
+        Ok(request.limited(names))
     }
 
     fn label_values(
@@ -267,7 +263,7 @@ impl Select for MemoryStore {
             .into_iter()
             .flatten()
             .collect();
-        Ok(limited(values, request.limit))
+        Ok(request.limited(values))
     }
 
     fn exemplars(
@@ -301,10 +297,6 @@ impl Select for MemoryStore {
             .filter_map(|s| Some((*s.samples.first_key_value()?.0, *s.samples.last_key_value()?.0)))
             .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
-}
-
-fn limited(texts: BTreeSet<String>, limit: usize) -> Vec<String> {
-    texts.into_iter().take(if limit == 0 { usize::MAX } else { limit }).collect()
 }
 
 #[cfg(test)]

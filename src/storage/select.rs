@@ -1,6 +1,6 @@
 //! Reading: matchers in, rows out, samples on demand.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -81,6 +81,17 @@ pub enum LabelsNeeded {
     Only(Vec<String>),
     /// None.
     None,
+}
+
+impl LabelsNeeded {
+    /// Whether the label `name` is among them.
+    pub(crate) fn includes(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.iter().any(|needed| needed == name),
+            Self::None => false,
+        }
+    }
 }
 
 /// What the caller will ask of the rows.
@@ -275,6 +286,13 @@ pub struct LabelsRequest<'a> {
     pub span: TimeSpan,
     /// At most so many answers; 0 for all.
     pub limit: usize,
+}
+
+impl LabelsRequest<'_> {
+    /// As many of the sorted answers as are asked for.
+    pub(crate) fn limited(&self, texts: BTreeSet<String>) -> Vec<String> {
+        texts.into_iter().take(if self.limit == 0 { usize::MAX } else { self.limit }).collect()
+    }
 }
 
 /// Exemplars of one series.
