@@ -235,7 +235,10 @@ fn unknown_paths_and_methods_are_refused() {
 #[test]
 fn bodies_have_bounds() {
     let server = start(options());
-    let form = format!("query={}", "x".repeat(11 << 20));
+    // One byte too many, and no more: a server that closes before it has read all resets the connection, and the
+    // client may lose the answer.
+    let prefix = "query=";
+    let form = format!("{prefix}{}", "x".repeat((10 << 20) + 1 - prefix.len()));
     let reply = server.post_form("/api/v1/query", &form);
     assert_eq!(reply.status, 400);
     assert!(reply.text().contains("http: POST too large"), "{}", reply.text());
