@@ -75,6 +75,7 @@ async fn serve(options: ServeOptions) -> Result<(), String> {
         select: database.clone(),
         database: Some(database.clone()),
         scrape: Some(running.scrape.clone()),
+        rules: None,
         engine: Engine::new(options.engine.clone()),
         registry,
         control,

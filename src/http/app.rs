@@ -16,6 +16,7 @@ use crate::db::Database;
 use crate::metrics::Registry;
 use crate::model::{TenantId, Timestamp};
 use crate::promql::Engine;
+use crate::rules::RuleManager;
 use crate::scrape::{GlobalUrlOptions, ScrapeManager};
 use crate::storage::{Append, OutOfOrder, Select};
 
@@ -73,6 +74,8 @@ pub struct Services {
     pub database: Option<Arc<Database>>,
     /// Scrapes, where something is scraped.
     pub scrape: Option<ScrapeManager>,
+    /// Rules, where some are evaluated.
+    pub rules: Option<RuleManager>,
     /// Evaluates queries.
     pub engine: Engine,
     /// The server's own metrics.
