@@ -120,6 +120,28 @@ impl Labels {
         Self(bytes.into())
     }
 
+    /// The same set with other labels in place of those of the same names; an empty value removes its label.
+    /// `others`: names rising, each once.
+    ///
+    /// # Panics
+    /// Where a text is longer than [`LABEL_TEXT_BYTES_MAX`].
+    pub fn overridden<'a>(&'a self, others: impl IntoIterator<Item = Label<'a>>) -> Self {
+        let mut bytes = Vec::with_capacity(self.0.len() + 64);
+        let mut own = self.iter().peekable();
+        for other in others {
+            while let Some(label) = own.next_if(|label| label.name < other.name) {
+                push_label(&mut bytes, label);
+            }
+            own.next_if(|label| label.name == other.name);
+            if !other.value.is_empty() {
+                push_label(&mut bytes, other);
+            }
+        }
+        own.for_each(|label| push_label(&mut bytes, label));
+        debug_assert!(check_canonical(&bytes).is_ok(), "names rise on both sides");
+        Self(bytes.into())
+    }
+
     /// A builder that starts with these labels.
     pub fn to_builder(&self) -> LabelsBuilder {
         LabelsBuilder { pairs: self.iter().map(|l| (l.name.to_owned(), l.value.to_owned())).collect() }
@@ -327,6 +349,17 @@ mod tests {
         assert_eq!(labels.get("b"), Some("2"));
         assert_eq!(labels.get("c"), None);
         assert_eq!(Labels::from_bytes(labels.as_bytes()).as_ref(), Ok(&labels));
+    }
+
+    #[test]
+    fn labels_are_overridden_by_name() {
+        let labels = Labels::from_pairs([("b", "2"), ("d", "4"), ("f", "6")]);
+        let with = |pairs: &[(&'static str, &'static str)]| {
+            labels.overridden(pairs.iter().map(|&(name, value)| Label { name, value })).to_string()
+        };
+        assert_eq!(with(&[]), r#"{b="2", d="4", f="6"}"#);
+        assert_eq!(with(&[("a", "1"), ("d", "x"), ("g", "7")]), r#"{a="1", b="2", d="x", f="6", g="7"}"#);
+        assert_eq!(with(&[("b", ""), ("c", ""), ("f", "")]), r#"{d="4"}"#);
     }
 
     #[test]

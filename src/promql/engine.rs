@@ -92,6 +92,25 @@ pub enum QueryError {
     Storage(String),
 }
 
+/// A query that was parsed, to be evaluated any number of times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prepared {
+    text: String,
+    expr: Expr,
+}
+
+impl Prepared {
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its tree.
+    pub fn expr(&self) -> &Expr {
+        &self.expr
+    }
+}
+
 /// Evaluates queries. Cheap to share; holds no state of a query.
 #[derive(Clone, Debug)]
 pub struct Engine {
@@ -109,6 +128,13 @@ impl Engine {
         &self.options
     }
 
+    /// Parses a query.
+    pub fn prepare(&self, query: &str) -> Result<Prepared, QueryError> {
+        let expr =
+            parse_expr(query, &self.options.parser).map_err(|error| QueryError::Parse(error.to_string()))?;
+        Ok(Prepared { text: query.to_owned(), expr })
+    }
+
     /// The value of `query` at one time.
     pub fn instant(
         &self,
@@ -118,8 +144,23 @@ impl Engine {
         at: Timestamp,
         options: &QueryOptions,
     ) -> Result<QueryOutput, QueryError> {
+        let started = Instant::now();
+        let query = self.prepare(query)?;
         let times = QueryTimes { start: at, end: at, step_ms: 0 };
-        self.run(store, tenant, query, times, StepGrid::instant(at), false, options)
+        self.run(store, tenant, &query, times, StepGrid::instant(at), false, options, started)
+    }
+
+    /// The value of a prepared query at one time.
+    pub fn instant_prepared(
+        &self,
+        store: &dyn Select,
+        tenant: &TenantId,
+        query: &Prepared,
+        at: Timestamp,
+        options: &QueryOptions,
+    ) -> Result<QueryOutput, QueryError> {
+        let times = QueryTimes { start: at, end: at, step_ms: 0 };
+        self.run(store, tenant, query, times, StepGrid::instant(at), false, options, Instant::now())
     }
 
     /// The values of `query` at `start`, `start + step_ms` and so on up to `end`, which may be one of them.
@@ -137,28 +178,26 @@ impl Engine {
         if step_ms <= 0 {
             return Err(QueryError::Parse("the step must be above zero".to_owned()));
         }
+        let started = Instant::now();
+        let query = self.prepare(query)?;
+        check_range_type(&query.expr)?;
         let times = QueryTimes { start, end, step_ms };
-        self.run(store, tenant, query, times, StepGrid::range(start, end, step_ms), true, options)
+        self.run(store, tenant, &query, times, StepGrid::range(start, end, step_ms), true, options, started)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what a query is: a text, times and where its data are")]
+    #[expect(clippy::too_many_arguments, reason = "what a query is: a tree, times and where its data are")]
     fn run(
         &self,
         store: &dyn Select,
         tenant: &TenantId,
-        query: &str,
+        query: &Prepared,
         times: QueryTimes,
         grid: StepGrid,
         as_range: bool,
         options: &QueryOptions,
+        started: Instant,
     ) -> Result<QueryOutput, QueryError> {
-        let started = Instant::now();
-        let expr =
-            parse_expr(query, &self.options.parser).map_err(|error| QueryError::Parse(error.to_string()))?;
-        if as_range {
-            check_range_type(&expr)?;
-        }
-        let node = plan(&expr, &times).map_err(|error| QueryError::Parse(error.0))?;
+        let node = plan(&query.expr, &times).map_err(|error| QueryError::Parse(error.0))?;
         let prepare_time = started.elapsed();
         let mut cx = Context {
             store,
@@ -172,7 +211,7 @@ impl Engine {
         cx.check_steps(&grid)?;
         cx.samples.per_step = options.per_step_stats.then(|| (grid, vec![0; grid.count]));
         let (value, sort_time) = evaluate(&node, grid, as_range, &mut cx)?;
-        let (warnings, infos) = cx.annotations.render(query, options.annotations_max);
+        let (warnings, infos) = cx.annotations.render(&query.text, options.annotations_max);
         let total_time = started.elapsed();
         let stats = QueryStats {
             samples_total: cx.samples.total,
@@ -302,6 +341,20 @@ mod tests {
             output.warnings,
             ["PromQL warning: quantile value should be between 0 and 1, got 2 (1:14)"]
         );
+    }
+
+    #[test]
+    fn a_prepared_query_is_asked_at_many_times() {
+        let engine = Engine::new(EngineOptions::default());
+        let query = engine.prepare("sum(requests_total offset 10s)").expect("query is sound");
+        assert_eq!(query.text(), "sum(requests_total offset 10s)");
+        let (store, tenant, options) = (store(), TenantId::default(), QueryOptions::default());
+        for (at, text) in [(20_000, "sum(requests_total offset 10s)"), (300_000, query.text())] {
+            let prepared = engine.instant_prepared(&store, &tenant, &query, at, &options);
+            let parsed = engine.instant(&store, &tenant, text, at, &options);
+            assert_eq!(prepared.map(|output| output.value), parsed.map(|output| output.value));
+        }
+        assert!(matches!(engine.prepare("sum("), Err(QueryError::Parse(_))));
     }
 
     #[test]

@@ -12,5 +12,5 @@ mod exec;
 mod engine;
 pub mod testlang;
 
-pub use engine::{Engine, EngineOptions, QueryError, QueryOptions};
+pub use engine::{Engine, EngineOptions, Prepared, QueryError, QueryOptions};
 pub use value::{MatrixSeries, QueryOutput, QueryStats, QueryValue, SampleValue, VectorSample};

@@ -404,6 +404,24 @@ impl Expr {
         }
     }
 
+    /// Shows `visit` this expression and all that are part of it, the outer ones first.
+    pub fn walk<'a>(&'a self, visit: &mut impl FnMut(&'a Self)) {
+        visit(self);
+        match &self.kind {
+            ExprKind::Number(_) | ExprKind::String(_) | ExprKind::VectorSelector(_) => {}
+            ExprKind::MatrixSelector(matrix) => matrix.selector.walk(visit),
+            ExprKind::Subquery(subquery) => subquery.expr.walk(visit),
+            ExprKind::Unary(unary) => unary.expr.walk(visit),
+            ExprKind::Binary(binary) => [&binary.left, &binary.right].into_iter().for_each(|e| e.walk(visit)),
+            ExprKind::Aggregate(aggregate) => {
+                aggregate.param.iter().for_each(|param| param.walk(visit));
+                aggregate.expr.walk(visit);
+            }
+            ExprKind::Call(call) => call.args.iter().for_each(|arg| arg.walk(visit)),
+            ExprKind::Paren(inner) => inner.walk(visit),
+        }
+    }
+
     /// The expression without parentheses around it.
     pub fn without_parens(&self) -> &Self {
         match &self.kind {
