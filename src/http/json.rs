@@ -81,6 +81,35 @@ pub(super) fn labels(out: &mut Vec<u8>, labels: &Labels) {
     out.push(b'}');
 }
 
+/// A further member of an object, with its name.
+pub(super) fn member(out: &mut Vec<u8>, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
+    out.push(b',');
+    string(out, name);
+    out.push(b':');
+    write(out);
+}
+
+/// A further member that is a text.
+pub(super) fn text_member(out: &mut Vec<u8>, name: &str, text: &str) {
+    member(out, name, |out| html_safe_string(out, text));
+}
+
+/// A list.
+pub(super) fn list<'a, T: 'a>(
+    out: &mut Vec<u8>,
+    items: impl IntoIterator<Item = &'a T>,
+    write: impl Fn(&mut Vec<u8>, &T),
+) {
+    out.push(b'[');
+    for (index, item) in items.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(out, item);
+    }
+    out.push(b']');
+}
+
 /// Milliseconds as seconds with up to three decimals.
 pub(super) fn timestamp(out: &mut Vec<u8>, t: Timestamp) {
     if t < 0 {
@@ -101,6 +130,12 @@ const INTEGER_EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 /// A sample's value: a number in a text, shortest that reads back; with an exponent below 1e-6 and from 1e21.
 pub(super) fn float(out: &mut Vec<u8>, value: f64) {
     out.push(b'"');
+    number(out, value);
+    out.push(b'"');
+}
+
+/// The same without quotes: durations in seconds are written so.
+pub(super) fn number(out: &mut Vec<u8>, value: f64) {
     let magnitude = value.abs();
     if magnitude <= INTEGER_EXACT_MAX && value.trunc() == value {
         if value.is_sign_negative() {
@@ -116,7 +151,6 @@ pub(super) fn float(out: &mut Vec<u8>, value: f64) {
     } else {
         exponent(out, value);
     }
-    out.push(b'"');
 }
 
 /// Go writes at least two digits of an exponent, and its sign.

@@ -145,14 +145,21 @@ fn unescape(text: &[u8]) -> Result<String, String> {
 
 /// A whole number, with the error texts of Go's `strconv.Atoi`.
 pub(super) fn parse_integer(text: &str) -> Result<i64, String> {
-    text.parse().map_err(|error: std::num::ParseIntError| {
-        use std::num::IntErrorKind::{NegOverflow, PosOverflow};
-        let why = match error.kind() {
-            PosOverflow | NegOverflow => "value out of range",
-            _ => "invalid syntax",
-        };
-        format!("strconv.Atoi: parsing {text:?}: {why}")
-    })
+    text.parse().map_err(|error| integer_error("Atoi", text, &error))
+}
+
+/// A whole number of 32 bits, with the error texts of Go's `strconv.ParseInt`.
+pub(super) fn parse_integer_32(text: &str) -> Result<i32, String> {
+    text.parse().map_err(|error| integer_error("ParseInt", text, &error))
+}
+
+fn integer_error(function: &str, text: &str, error: &std::num::ParseIntError) -> String {
+    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+    let why = match error.kind() {
+        PosOverflow | NegOverflow => "value out of range",
+        _ => "invalid syntax",
+    };
+    format!("strconv.{function}: parsing {text:?}: {why}")
 }
 
 /// Seconds since the epoch with fractions, or RFC 3339.

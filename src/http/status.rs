@@ -117,9 +117,17 @@ pub(crate) fn hostname() -> String {
         .unwrap_or_default()
 }
 
+/// How Go writes the time of what did not happen yet.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// A time as Go writes it, where there is one.
+pub(super) fn rfc3339_or_never(t: Option<Timestamp>) -> String {
+    t.map_or_else(|| NEVER.to_owned(), rfc3339)
+}
+
 /// A time as Go writes it: fractions without trailing zeros.
 pub(super) fn rfc3339(t: Timestamp) -> String {
-    let text = format_rfc3339_ms(t).unwrap_or_else(|| "0001-01-01T00:00:00Z".to_owned());
+    let text = format_rfc3339_ms(t).unwrap_or_else(|| NEVER.to_owned());
     match text.strip_suffix('Z').and_then(|text| text.split_once('.')) {
         Some((whole, fraction)) => match fraction.trim_end_matches('0') {
             "" => format!("{whole}Z"),

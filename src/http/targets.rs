@@ -15,10 +15,7 @@ use super::answer::{Annotations, ApiError, success, success_value};
 use super::app::App;
 use super::json;
 use super::params::{Params, parse_integer};
-use super::status::rfc3339;
-
-/// What time it is before the first scrape.
-const NEVER: &str = "0001-01-01T00:00:00Z";
+use super::status::rfc3339_or_never;
 
 /// Targets, those that are scraped and those that rules dropped.
 pub(super) async fn targets(
@@ -37,10 +34,10 @@ fn discovery(app: &App, params: &Params, pools: &[PoolStatus]) -> Vec<u8> {
     let wanted = |status: &&PoolStatus| pool.is_empty() || pool == status.name;
     let mut out = b"{\"activeTargets\":".to_vec();
     let active = pools.iter().filter(wanted).filter(|_| shows("active")).flat_map(|pool| &pool.active);
-    list(&mut out, active, |out, target| active_target(app, out, target));
+    json::list(&mut out, active, |out, target| active_target(app, out, target));
     out.extend_from_slice(b",\"droppedTargets\":");
     let dropped = pools.iter().filter(wanted).filter(|_| shows("dropped")).flat_map(|pool| &pool.dropped);
-    list(&mut out, dropped, dropped_target);
+    json::list(&mut out, dropped, dropped_target);
     out.extend_from_slice(b",\"droppedTargetCounts\":");
     if shows("dropped") {
         let counts: serde_json::Map<_, _> =
@@ -55,7 +52,7 @@ fn discovery(app: &App, params: &Params, pools: &[PoolStatus]) -> Vec<u8> {
 
 fn active_target(app: &App, out: &mut Vec<u8>, target: &TargetStatus) {
     let global_url = target.global_url(&app.options.global_url);
-    let last_scrape = target.last_scrape.map_or_else(|| NEVER.to_owned(), rfc3339);
+    let last_scrape = rfc3339_or_never(target.last_scrape);
     labels_field(out, b"{\"discoveredLabels\":", &target.discovered_labels);
     labels_field(out, b",\"labels\":", &target.labels);
     for (name, text) in [
@@ -65,43 +62,24 @@ fn active_target(app: &App, out: &mut Vec<u8>, target: &TargetStatus) {
         ("lastError", &target.last_error),
         ("lastScrape", &last_scrape),
     ] {
-        text_field(out, name, text);
+        json::text_member(out, name, text);
     }
-    out.extend_from_slice(b",\"lastScrapeDuration\":");
-    out.extend_from_slice(&json::html_safe_value(&target.last_scrape_duration));
-    text_field(out, "health", target.health.as_str());
-    text_field(out, "scrapeInterval", &target.scrape_interval.to_string());
-    text_field(out, "scrapeTimeout", &target.scrape_timeout.to_string());
+    json::member(out, "lastScrapeDuration", |out| json::number(out, target.last_scrape_duration));
+    json::text_member(out, "health", target.health.as_str());
+    json::text_member(out, "scrapeInterval", &target.scrape_interval.to_string());
+    json::text_member(out, "scrapeTimeout", &target.scrape_timeout.to_string());
     out.push(b'}');
 }
 
 fn dropped_target(out: &mut Vec<u8>, target: &DroppedTarget) {
     labels_field(out, b"{\"discoveredLabels\":", &target.discovered_labels);
-    text_field(out, "scrapePool", &target.scrape_pool);
+    json::text_member(out, "scrapePool", &target.scrape_pool);
     out.push(b'}');
 }
 
 fn labels_field(out: &mut Vec<u8>, head: &[u8], labels: &Labels) {
     out.extend_from_slice(head);
     json::labels(out, labels);
-}
-
-fn text_field(out: &mut Vec<u8>, name: &str, text: &str) {
-    out.push(b',');
-    json::string(out, name);
-    out.push(b':');
-    json::html_safe_string(out, text);
-}
-
-fn list<'a, T: 'a>(out: &mut Vec<u8>, items: impl Iterator<Item = &'a T>, write: impl Fn(&mut Vec<u8>, &T)) {
-    out.push(b'[');
-    for (index, item) in items.enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        write(out, item);
-    }
-    out.push(b']');
 }
 
 /// What targets say of their metrics.
@@ -129,7 +107,7 @@ pub(super) async fn metadata(
         .filter(|found| matchers.iter().all(|matcher| matcher.matches_labels(&found.target)))
         .take(limit);
     let mut out = Vec::new();
-    list(&mut out, wanted, |out, found| family(out, found, metric.is_empty()));
+    json::list(&mut out, wanted, |out, found| family(out, found, metric.is_empty()));
     Ok(success(&out, &Annotations::default()))
 }
 
@@ -137,11 +115,11 @@ pub(super) async fn metadata(
 fn family(out: &mut Vec<u8>, found: &TargetMetadata, with_name: bool) {
     labels_field(out, b"{\"target\":", &found.target);
     if with_name {
-        text_field(out, "metric", &found.metric);
+        json::text_member(out, "metric", &found.metric);
     }
-    text_field(out, "type", found.metadata.metric_type.as_str());
-    text_field(out, "help", &found.metadata.help);
-    text_field(out, "unit", &found.metadata.unit);
+    json::text_member(out, "type", found.metadata.metric_type.as_str());
+    json::text_member(out, "help", &found.metadata.help);
+    json::text_member(out, "unit", &found.metadata.unit);
     out.push(b'}');
 }
 

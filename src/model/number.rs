@@ -25,17 +25,26 @@ pub fn format_float(value: f64) -> String {
     }
 }
 
+/// `value` as Go prints it with `strconv.FormatFloat(v, 'e', -1, 64)`: shortest that reads back, always with a signed
+/// exponent of at least two digits; `NaN`, `+Inf`, `-Inf`. The HTTP API prints values of alerts so.
+pub fn format_float_e(value: f64) -> String {
+    let scientific = format!("{value:e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else { return format_float(value) };
+    let (sign, exponent) = match exponent.strip_prefix('-') {
+        Some(exponent) => ('-', exponent),
+        None => ('+', exponent),
+    };
+    format!("{digits}e{sign}{exponent:0>2}")
+}
+
 /// `value` as Go prints it with `%g` or `%v`: shortest that reads back, with an exponent of at least two digits below
 /// 1e-4 and from 1e6 on; `NaN`, `+Inf`, `-Inf`. Upstream's messages print numbers so.
 pub fn format_float_g(value: f64) -> String {
-    let scientific = format!("{value:e}");
-    let Some((digits, exponent)) = scientific.split_once('e') else { return format_float(value) };
-    let exponent: i32 = exponent.parse().unwrap_or_default();
-    if (-4..6).contains(&exponent) {
+    let magnitude = value.abs();
+    if magnitude == 0.0 || (1e-4..1e6).contains(&magnitude) {
         return format_float(value);
     }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{digits}e{sign}{:02}", exponent.abs())
+    format_float_e(value)
 }
 
 #[cfg(test)]
@@ -74,6 +83,22 @@ mod tests {
         ];
         for (value, text) in cases {
             assert_eq!(format_float_g(value), text);
+        }
+    }
+
+    #[test]
+    fn values_of_alerts_always_have_an_exponent() {
+        let cases = [
+            (0.0, "0e+00"),
+            (1.0, "1e+00"),
+            (-12.5, "-1.25e+01"),
+            (1.5e-7, "1.5e-07"),
+            (1e300, "1e+300"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(format_float_e(value), text);
         }
     }
 
