@@ -20,6 +20,8 @@ pub struct RuleFile {
     pub path: String,
     /// Its groups.
     pub groups: Vec<GroupConfig>,
+    /// Whether other documents follow the first one, which alone counts.
+    pub has_more_documents: bool,
 }
 
 /// `<rule_group>`.
