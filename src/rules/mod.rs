@@ -8,6 +8,7 @@ mod file;
 mod manager;
 mod status;
 mod yaml;
+pub mod unit_test;
 
 pub use config::{GroupConfig, Place, RuleConfig, RuleFile};
 pub use file::{MORE_DOCUMENTS, RuleFileError, RuleFileOptions, RuleOfError, load_files};

@@ -5,7 +5,7 @@
 //! one: pinned with `@` at other times, and as a range. A script runs over any store that the caller makes.
 
 mod script;
-mod load;
+pub(crate) mod load;
 mod classic;
 mod expect;
 mod judge;

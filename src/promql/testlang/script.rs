@@ -8,7 +8,7 @@ use crate::model::{Timestamp, parse_duration};
 use crate::promql::parse::{SequenceValue, parse_string, parse_test_number};
 
 use super::expect::{Expectations, ExpectedResult, ExpectedSeries, Grid, NoteExpectations, Pattern};
-use super::load::{Load, parse_load, parse_series};
+use super::load::{Load, LoadPlace, parse_load, parse_series};
 
 /// A command and its line, from 1.
 #[derive(Debug)]
@@ -78,7 +78,8 @@ pub(super) fn parse(text: &str) -> Vec<Command> {
             CommandKind::Clear
         } else if word.starts_with("load") {
             at = end;
-            CommandKind::Load(parse_load(line, &lines[first + 1..end]))
+            let place = LoadPlace { line: first + 1, start: 0 };
+            CommandKind::Load(parse_load(line, &lines[first + 1..end], place))
         } else if word.starts_with("eval") {
             let (eval, used) = parse_eval(line, &lines[first + 1..end]);
             at = first + 1 + used;
