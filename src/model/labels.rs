@@ -125,7 +125,7 @@ impl Labels {
     ///
     /// # Panics
     /// Where a text is longer than [`LABEL_TEXT_BYTES_MAX`].
-    pub fn overridden<'a>(&'a self, others: impl IntoIterator<Item = Label<'a>>) -> Self {
+    pub fn overridden<'a>(&self, others: impl IntoIterator<Item = Label<'a>>) -> Self {
         let mut bytes = Vec::with_capacity(self.0.len() + 64);
         let mut own = self.iter().peekable();
         for other in others {

@@ -1,0 +1,323 @@
+//! A group: rules that are evaluated together, one after the other, at the same time.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use crate::model::{Labels, Timestamp, stale_nan};
+use crate::promql::{Engine, QueryError, SampleValue};
+use crate::storage::{Acceptance, Append, AppendError, Batch, RejectReason};
+
+use super::config::GroupConfig;
+use super::dependencies::levels;
+use super::environment::Environment;
+use super::error::EvaluationError;
+use super::file::{RuleFileError, RuleOfError};
+use super::rule::{Moment, Results, Rule, RuleBody};
+use super::status::GroupStatus;
+
+/// A group of rules with their state. Whoever evaluates it owns it; there is no lock and no clock inside.
+#[derive(Debug)]
+pub struct Group {
+    file: String,
+    config: GroupConfig,
+    interval_ms: i64,
+    pub(super) rules: Vec<Rule>,
+    levels: Vec<Vec<usize>>,
+    /// Series of rules that are gone; the next evaluation ends them.
+    pub(super) orphans: Vec<Labels>,
+    last_at: Option<Timestamp>,
+    took: Duration,
+    last_evaluation: Option<Timestamp>,
+}
+
+/// What one evaluation did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evaluated {
+    /// Rules that were evaluated.
+    pub rules: u64,
+    /// Rules whose evaluation failed, or some of whose results were refused.
+    pub failures: u64,
+    /// Samples that the rules gave.
+    pub samples: u64,
+}
+
+impl Group {
+    /// A group as a file describes it. `interval_ms`: where the file says none.
+    pub fn new(
+        engine: &Engine,
+        file: &str,
+        config: &GroupConfig,
+        interval_ms: i64,
+    ) -> Result<Self, Box<RuleFileError>> {
+        let mut rules = Vec::with_capacity(config.rules.len());
+        for (index, rule) in config.rules.iter().enumerate() {
+            rules.push(Rule::new(engine, config, rule).map_err(|message| {
+                Box::new(RuleFileError {
+                    path: file.to_owned(),
+                    place: Some(rule.place),
+                    other_place: None,
+                    rule: Some(RuleOfError {
+                        group: config.name.clone(),
+                        number: index + 1,
+                        name: rule.name().to_owned(),
+                    }),
+                    message,
+                })
+            })?);
+        }
+        let parsed: Vec<_> = rules.iter().map(|rule| (&rule.config, rule.query.expr())).collect();
+        Ok(Self {
+            levels: levels(&parsed),
+            file: file.to_owned(),
+            interval_ms: if config.interval.0 > 0 { config.interval.0 } else { interval_ms },
+            config: config.clone(),
+            rules,
+            orphans: Vec::new(),
+            last_at: None,
+            took: Duration::ZERO,
+            last_evaluation: None,
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// Its file.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Time between evaluations.
+    pub fn interval_ms(&self) -> i64 {
+        self.interval_ms
+    }
+
+    /// Evaluates all rules at `at` and writes what they give. `began`: what the clock shows, for the status alone.
+    ///
+    /// The result is that of evaluating and writing rule after rule. Alerts are sent before anything is written.
+    pub fn evaluate(&mut self, environment: &Environment, at: Timestamp, began: Timestamp) -> Evaluated {
+        let started = Instant::now();
+        self.follow_clock(at);
+        let globals = environment.globals();
+        let offset_ms = self.config.query_offset.map_or(globals.query_offset_ms, |offset| offset.0);
+        let moment = Moment {
+            environment,
+            globals: &globals,
+            at,
+            query_at: at.saturating_sub(offset_ms),
+            began,
+            limit: self.config.limit,
+            interval_ms: self.interval_ms,
+        };
+        let mut evaluated = Evaluated::default();
+        for level in 0..self.levels.len() {
+            self.evaluate_level(level, &moment, &mut evaluated);
+        }
+        if !environment.is_cancelled() {
+            self.end_orphans(&moment);
+        }
+        self.took = started.elapsed();
+        self.last_evaluation = Some(began);
+        evaluated
+    }
+
+    /// A clock that was set back takes the alerts' times with it: none waits longer or fires again for it.
+    fn follow_clock(&mut self, at: Timestamp) {
+        if let Some(last) = self.last_at.filter(|last| at < *last) {
+            let by_ms = at.saturating_sub(self.interval_ms).saturating_sub(last);
+            for rule in &mut self.rules {
+                if let RuleBody::Alerting(rule) = &mut rule.body {
+                    rule.shift(by_ms);
+                }
+            }
+        }
+        self.last_at = Some(at);
+    }
+
+    fn evaluate_level(&mut self, level: usize, moment: &Moment<'_>, evaluated: &mut Evaluated) {
+        let mut written = Written::default();
+        for &index in &self.levels[level] {
+            if moment.environment.is_cancelled() {
+                break;
+            }
+            let rule = &mut self.rules[index];
+            evaluated.rules += 1;
+            match rule.evaluate(moment) {
+                Ok(results) => {
+                    evaluated.samples += results.len() as u64;
+                    written.push(index, results, &rule.series, moment.query_at);
+                }
+                Err(error) => {
+                    evaluated.failures += 1;
+                    self.report(index, &error);
+                }
+            }
+        }
+        self.write(written, moment.environment, evaluated);
+    }
+
+    fn report(&self, index: usize, error: &EvaluationError) {
+        // Queries are cancelled at the end of the program, which is no fault.
+        if matches!(error, EvaluationError::Query(QueryError::Canceled(_))) {
+            return;
+        }
+        let rule = self.rules[index].config.name();
+        tracing::warn!(file = %self.file, group = %self.config.name, rule, index, %error, "Evaluating rule failed");
+    }
+
+    fn write(&mut self, written: Written, environment: &Environment, evaluated: &mut Evaluated) {
+        let Written { batch, mut parts } = written;
+        let outcome = match append(environment, batch) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                evaluated.failures += parts.len() as u64;
+                parts.iter().for_each(|part| self.rules[part.rule].fail(error.to_string()));
+                tracing::warn!(file = %self.file, group = %self.config.name, %error, "Rule sample appending failed");
+                return;
+            }
+        };
+        let mut refused = vec![Refused::default(); parts.len()];
+        for rejection in &outcome {
+            let part = parts.partition_point(|part| part.markers.end <= rejection.series);
+            refused[part].count(rejection, &mut parts[part]);
+        }
+        for (part, refused) in parts.into_iter().zip(refused) {
+            let rule = &mut self.rules[part.rule];
+            if let Some(error) = refused.first {
+                evaluated.failures += 1;
+                rule.fail(error.to_string());
+                let (refused, name) = (refused.results, rule.config.name());
+                tracing::warn!(file = %self.file, group = %self.config.name, rule = name, refused, %error, "results of a rule were refused");
+            }
+            rule.series = part.series.into_iter().flatten().collect();
+        }
+    }
+
+    /// Ends the series of rules that are gone. What another rule writes now is refused, as it should be.
+    fn end_orphans(&mut self, moment: &Moment<'_>) {
+        if self.orphans.is_empty() {
+            return;
+        }
+        match append(moment.environment, markers(&self.orphans, moment.query_at)) {
+            Ok(_) => self.orphans.clear(),
+            Err(error) => {
+                tracing::warn!(file = %self.file, group = %self.config.name, %error, "Stale sample appending for previous configuration failed");
+            }
+        }
+    }
+
+    /// What is shown of it.
+    pub fn status(&self) -> GroupStatus {
+        GroupStatus {
+            name: self.config.name.clone(),
+            file: self.file.clone(),
+            interval_ms: self.interval_ms,
+            limit: self.config.limit,
+            rules: self.rules.iter().map(Rule::status).collect(),
+            evaluation_seconds: self.took.as_secs_f64(),
+            last_evaluation: self.last_evaluation,
+        }
+    }
+}
+
+/// One refused entry: its series in the batch and why.
+struct RefusedEntry {
+    series: usize,
+    reason: RejectReason,
+}
+
+/// Results that storage would not take.
+#[derive(Clone, Copy, Default)]
+struct Refused {
+    results: usize,
+    first: Option<RejectReason>,
+}
+
+impl Refused {
+    /// Stale markers do not count: another rule may go on with the series.
+    fn count(&mut self, entry: &RefusedEntry, part: &mut Part) {
+        if let Some(series) = entry.series.checked_sub(part.start).and_then(|at| part.series.get_mut(at)) {
+            *series = None;
+            self.results += 1;
+            self.first.get_or_insert(entry.reason);
+        }
+    }
+}
+
+/// What the rules of one level write.
+#[derive(Default)]
+struct Written {
+    batch: Batch,
+    parts: Vec<Part>,
+}
+
+/// One rule's part of it.
+struct Part {
+    rule: usize,
+    /// The first of its series in the batch.
+    start: usize,
+    /// The series of its results, those that were stored.
+    series: Vec<Option<Labels>>,
+    /// The stale markers behind them, in the batch.
+    markers: Range<usize>,
+}
+
+impl Written {
+    /// Adds a rule's results, and stale markers for what it gave before and gives no more. Both are sorted.
+    fn push(&mut self, rule: usize, results: Results, before: &[Labels], t: Timestamp) {
+        let start = self.batch.series.len();
+        let mut series = Vec::with_capacity(results.len());
+        let mut gone = Vec::new();
+        let mut before = before.iter().peekable();
+        for (labels, value) in results {
+            while let Some(old) = before.next_if(|old| old.as_bytes() < labels.as_bytes()) {
+                gone.push(old);
+            }
+            before.next_if(|old| **old == labels);
+            push_sample(&mut self.batch, &labels, t, value);
+            series.push(Some(labels));
+        }
+        gone.extend(before);
+        let markers_start = self.batch.series.len();
+        gone.into_iter().for_each(|labels| push_marker(&mut self.batch, labels, t));
+        let markers = markers_start..self.batch.series.len();
+        self.parts.push(Part { rule, start, series, markers });
+    }
+}
+
+fn push_sample(batch: &mut Batch, labels: &Labels, t: Timestamp, value: SampleValue) {
+    batch.begin_series(labels);
+    match value {
+        SampleValue::Float(value) => batch.push_float(t, 0, value),
+        SampleValue::Histogram(histogram) => batch.push_histogram(t, 0, histogram.to_histogram().into()),
+    }
+}
+
+fn push_marker(batch: &mut Batch, labels: &Labels, t: Timestamp) {
+    batch.begin_series(labels);
+    batch.push_float(t, 0, stale_nan());
+}
+
+/// Stale markers for `series` at `t`.
+pub(super) fn markers(series: &[Labels], t: Timestamp) -> Batch {
+    let mut batch = Batch::default();
+    series.iter().for_each(|labels| push_marker(&mut batch, labels, t));
+    batch
+}
+
+/// Writes results: only what is newer than what their series hold, as upstream.
+fn append(environment: &Environment, batch: Batch) -> Result<Vec<RefusedEntry>, AppendError> {
+    if batch.is_empty() {
+        return Ok(Vec::new());
+    }
+    let append: &dyn Append = environment.append.as_ref();
+    let outcome = append.append(&environment.tenant, batch, &Acceptance::IN_ORDER)?;
+    let refused = outcome.rejections.into_iter();
+    Ok(refused.map(|entry| RefusedEntry { series: entry.series, reason: entry.reason }).collect())
+}
+
+#[cfg(test)]
+#[path = "group_tests.rs"]
+mod tests;
