@@ -7,8 +7,10 @@
 mod config;
 mod file;
 mod group;
+mod watch;
 
 pub use config::{DiscoveryConfigError, DiscoveryConfigs, FileSdConfig, check_address};
 pub(crate) use file::matching_files;
 pub use file::{FileDiscovery, FileSdError};
 pub use group::{LabelMap, TargetGroup};
+pub use watch::{FileWatch, LookedAt, WatchedFiles};

@@ -1,8 +1,7 @@
 //! All jobs: starts and ends them as the configuration says.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex as StdMutex, RwLock, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, RwLock, Weak};
 
 use tokio::sync::{Mutex, watch};
 use tokio::task::AbortHandle;
@@ -13,13 +12,10 @@ use super::pool::{Pool, PoolView, Shared};
 use super::status::{PoolStatus, TargetMetadata};
 use super::write::Sink;
 use crate::clock::Clock;
-use crate::discovery::{FileDiscovery, TargetGroup};
+use crate::discovery::{LookedAt, TargetGroup, WatchedFiles};
 use crate::model::TenantId;
 use crate::net::{HttpClient, NetError};
 use crate::storage::Append;
-
-/// Time between two looks whether a file has changed; upstream hears of changes from the kernel.
-const FILE_POLL: Duration = Duration::from_secs(5);
 
 /// What scraping is given apart from jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,15 +67,12 @@ struct Inner {
 
 struct Job {
     pool: Pool,
-    files: JobFiles,
+    /// Outlive a reload that does not change them.
+    files: WatchedFiles,
     /// What was last found in its files.
     found_in_files: Vec<TargetGroup>,
     file_watch: Option<AbortHandle>,
 }
-
-/// A job's files with targets. Outlive a reload that does not change them, so that a file which happens to be broken
-/// then keeps its targets.
-type JobFiles = Arc<StdMutex<Vec<FileDiscovery>>>;
 
 impl Job {
     fn stop_watching(&mut self) {
@@ -158,7 +151,7 @@ impl ScrapeManager {
         let name = config.own.job_name.clone();
         let before = jobs.remove(&name);
         let files = files_for(&config, before.as_ref());
-        let looked = look(Arc::clone(&files), true, &self.inner.shared, &name).await;
+        let looked = self.inner.report(&name, files.look(true).await);
         let groups = all_groups(&config, &looked.groups);
         let mut job = match before {
             Some(mut job) => {
@@ -169,13 +162,13 @@ impl ScrapeManager {
             None => {
                 let mut pool = Pool::new(Arc::clone(&self.inner.shared), Arc::clone(&config), client);
                 pool.sync(&groups).await;
-                Job { pool, files: Arc::clone(&files), found_in_files: Vec::new(), file_watch: None }
+                Job { pool, files: files.clone(), found_in_files: Vec::new(), file_watch: None }
             }
         };
-        job.files = Arc::clone(&files);
+        job.files = files.clone();
         self.inner.set_found(&name, &mut job, looked);
-        if !config.discovery.file_sd_configs.is_empty() {
-            let watch = watch_files(Arc::downgrade(&self.inner), name.clone(), files, refresh_of(&config));
+        if !files.is_empty() {
+            let watch = watch_files(Arc::downgrade(&self.inner), name.clone(), files);
             job.file_watch = Some(tokio::spawn(watch).abort_handle());
         }
         jobs.insert(name, job);
@@ -231,8 +224,17 @@ impl Inner {
         crate::lock::read(&self.views).clone()
     }
 
+    /// Logs and counts what could not be read of a job's files.
+    fn report(&self, job: &str, looked: LookedAt) -> LookedAt {
+        for error in &looked.errors {
+            self.shared.sink.metrics.file_read_errors.increment();
+            tracing::error!(job, %error, "error reading file");
+        }
+        looked
+    }
+
     /// Takes over what was found in a job's files.
-    fn set_found(&self, name: &str, job: &mut Job, looked: Looked) {
+    fn set_found(&self, name: &str, job: &mut Job, looked: LookedAt) {
         job.found_in_files = looked.groups;
         job.pool.metrics.files = looked.times;
         self.set_view(name, Some(job.pool.view()));
@@ -255,58 +257,22 @@ fn all_groups(config: &ScrapeConfig, in_files: &[TargetGroup]) -> Vec<TargetGrou
     config.discovery.static_configs.iter().chain(in_files).cloned().collect()
 }
 
-/// The shortest time after which all of a job's files are read again.
-fn refresh_of(config: &ScrapeConfig) -> Duration {
-    let intervals = config.discovery.file_sd_configs.iter().map(|files| files.refresh_interval.to_duration());
-    intervals.min().unwrap_or(FILE_POLL).max(Duration::from_millis(1))
-}
-
 /// The files that a job read before, if they are still the same, or else its new ones.
-fn files_for(config: &ScrapeConfig, before: Option<&Job>) -> JobFiles {
+fn files_for(config: &ScrapeConfig, before: Option<&Job>) -> WatchedFiles {
     let configured = &config.discovery.file_sd_configs;
     match before {
-        Some(job) if job.pool.config.discovery.file_sd_configs == *configured => Arc::clone(&job.files),
-        _ => Arc::new(StdMutex::new(configured.iter().map(FileDiscovery::new).collect())),
+        Some(job) if job.files.are_of(configured) => job.files.clone(),
+        _ => WatchedFiles::new(configured),
     }
-}
-
-/// What a look at a job's files found.
-#[derive(Default)]
-struct Looked {
-    groups: Vec<TargetGroup>,
-    /// The files with their times of change.
-    times: Vec<(String, f64)>,
-}
-
-/// Looks at files off the network's threads; what cannot be read is logged and counted.
-async fn look(files: JobFiles, everything: bool, shared: &Shared, job: &str) -> Looked {
-    let looked = tokio::task::spawn_blocking(move || {
-        let mut files = crate::lock::lock(&files);
-        let errors: Vec<_> = files.iter_mut().flat_map(|discovery| discovery.refresh(everything).1).collect();
-        let groups = files.iter().flat_map(FileDiscovery::groups).cloned().collect();
-        let times = files.iter().flat_map(FileDiscovery::files);
-        let times = times.map(|(path, time)| (path.to_string_lossy().into_owned(), time)).collect();
-        (Looked { groups, times }, errors)
-    });
-    let (looked, errors) = looked.await.unwrap_or_default();
-    for error in errors {
-        shared.sink.metrics.file_read_errors.increment();
-        tracing::error!(job, %error, "error reading file");
-    }
-    looked
 }
 
 /// Looks at a job's files until the job ends.
-async fn watch_files(inner: Weak<Inner>, name: String, files: JobFiles, refresh: Duration) {
-    let mut read_last = Instant::now();
+async fn watch_files(inner: Weak<Inner>, name: String, files: WatchedFiles) {
+    let mut watch = files.watch();
     loop {
-        tokio::time::sleep(FILE_POLL.min(refresh)).await;
+        let looked = watch.next().await;
         let Some(inner) = inner.upgrade() else { return };
-        let everything = read_last.elapsed() >= refresh;
-        if everything {
-            read_last = Instant::now();
-        }
-        let looked = look(Arc::clone(&files), everything, &inner.shared, &name).await;
+        let looked = inner.report(&name, looked);
         let mut jobs = inner.jobs.lock().await;
         let Some(job) = jobs.get_mut(&name) else { return };
         if job.found_in_files != looked.groups {

@@ -1,3 +1,6 @@
+use std::sync::Mutex as StdMutex;
+use std::time::{Duration, Instant};
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
