@@ -4,8 +4,11 @@ use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
-use reqwest::{StatusCode, Url, redirect};
+use bytes::Bytes;
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
+};
+use reqwest::{Method, StatusCode, Url, redirect};
 
 use super::config::{Authorization, BasicAuth, HttpClientConfig};
 use super::secret::Secret;
@@ -37,8 +40,10 @@ pub enum NetError {
     #[error("error creating HTTP client: {0}")]
     Client(String),
     /// The request failed on its way.
-    #[error("Get {url:?}: {cause}")]
+    #[error("{verb} {url:?}: {cause}")]
     Request {
+        /// How it was asked: `Get`, `Post`.
+        verb: &'static str,
         /// What was asked for, without credentials.
         url: String,
         /// Why there was no answer.
@@ -98,21 +103,51 @@ impl HttpClient {
 
     /// Asks for `url` with `headers`, credentials and configured headers. The answer's body is still to come.
     pub async fn get(&self, url: &Url, headers: &HeaderMap) -> Result<reqwest::Response, NetError> {
+        self.send(url, headers.clone(), None).await
+    }
+
+    /// Sends `body` to `url`, as [`Self::get`] asks. A redirect with 307 or 308 takes the body along; one with another
+    /// status makes it a `GET` without the body, as browsers and Go do.
+    pub async fn post(
+        &self,
+        url: &Url,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<reqwest::Response, NetError> {
+        self.send(url, headers.clone(), Some(body)).await
+    }
+
+    /// Follows redirects. `body`: what is posted; without one it is a `GET`.
+    async fn send(
+        &self,
+        url: &Url,
+        mut headers: HeaderMap,
+        mut body: Option<Bytes>,
+    ) -> Result<reqwest::Response, NetError> {
+        let verb = if body.is_some() { "Post" } else { "Get" };
         let secrets = self.secret_headers().await?;
         let mut next = url.clone();
         let mut is_trusted = true;
         for _ in 0..=REDIRECTS_MAX {
-            let mut request = self.client.get(next.clone()).headers(headers.clone());
+            let method = if body.is_some() { Method::POST } else { Method::GET };
+            let mut request = self.client.request(method, next.clone()).headers(headers.clone());
             if is_trusted {
                 request = request.headers(secrets.clone());
             }
-            let response = request.send().await.map_err(|error| failed(url, causes(&error)))?;
+            if let Some(body) = &body {
+                request = request.body(body.clone());
+            }
+            let response = request.send().await.map_err(|error| failed(verb, url, causes(&error)))?;
             let Some(target) = self.redirect_of(&response) else { return Ok(response) };
+            if !takes_body_along(response.status()) && body.take().is_some() {
+                headers.remove(CONTENT_TYPE);
+                headers.remove(CONTENT_ENCODING);
+            }
             // Once it left the host it never gets credentials again, even if it comes back.
             is_trusted = is_trusted && is_same_host(url, &target);
             next = target;
         }
-        Err(failed(url, format!("stopped after {REDIRECTS_MAX} redirects")))
+        Err(failed(verb, url, format!("stopped after {REDIRECTS_MAX} redirects")))
     }
 
     /// Where a response sends us; `None` where it is the answer.
@@ -202,8 +237,13 @@ fn is_same_host(first: &Url, target: &Url) -> bool {
     first.host() == target.host() && (is_same_service || is_upgrade)
 }
 
-fn failed(url: &Url, cause: String) -> NetError {
-    NetError::Request { url: without_credentials(url), cause }
+/// Whether a redirect repeats the request as it was.
+fn takes_body_along(status: StatusCode) -> bool {
+    matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT)
+}
+
+fn failed(verb: &'static str, url: &Url, cause: String) -> NetError {
+    NetError::Request { verb, url: without_credentials(url), cause }
 }
 
 fn without_credentials(url: &Url) -> String {
@@ -302,7 +342,7 @@ mod tests {
     use axum::Router;
     use axum::http::header;
     use axum::response::{IntoResponse, Response};
-    use axum::routing::get;
+    use axum::routing::{any, get};
 
     use super::*;
     use crate::net::HttpHeader;
@@ -394,6 +434,39 @@ mod tests {
         let url = Url::parse(&format!("{circle}/go")).expect("it is a URL");
         let error = client.get(&url, &HeaderMap::new()).await.expect_err("it never ends");
         assert!(error.to_string().ends_with("stopped after 10 redirects"), "{error}");
+    }
+
+    /// What a posted text arrives as after a redirect with `status`: the way it is asked, its type, its body.
+    async fn posted_over(status: StatusCode) -> (Method, Option<HeaderValue>, String) {
+        let arrived = Arc::new(Mutex::new(None));
+        let remembered = Arc::clone(&arrived);
+        let answer = move |method: Method, headers: HeaderMap, body: String| {
+            let came = (method, headers.get(CONTENT_TYPE).cloned(), body);
+            *remembered.lock().expect("no test panics inside") = Some(came);
+            async {}
+        };
+        let on = listener().await;
+        let url = Url::parse(&format!("{}/go", url_of(&on))).expect("it is a URL");
+        let redirect = move || async move { (status, [(header::LOCATION, "/there")]).into_response() };
+        let router = Router::new().route("/go", any(redirect)).route("/there", any(answer));
+        tokio::spawn(async move { axum::serve(on, router).await });
+        let client = HttpClient::new(&HttpClientConfig::default()).expect("settings make a client");
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/plain"))]);
+        let response = client.post(&url, &headers, Bytes::from("hello")).await.expect("the server answers");
+        assert_eq!(response.status(), StatusCode::OK);
+        arrived.lock().expect("no test panics inside").take().expect("something came")
+    }
+
+    #[tokio::test]
+    async fn redirects_take_the_body_along_or_ask_without_it() {
+        let text = HeaderValue::from_static("text/plain");
+        for status in [StatusCode::TEMPORARY_REDIRECT, StatusCode::PERMANENT_REDIRECT] {
+            let came = posted_over(status).await;
+            assert_eq!(came, (Method::POST, Some(text.clone()), "hello".to_owned()), "{status}");
+        }
+        for status in [StatusCode::MOVED_PERMANENTLY, StatusCode::FOUND, StatusCode::SEE_OTHER] {
+            assert_eq!(posted_over(status).await, (Method::GET, None, String::new()), "{status}");
+        }
     }
 
     #[tokio::test]
