@@ -1,13 +1,16 @@
-//! How configuration text becomes values that several rooms share: durations, sizes, name rules, nulls, inline parts.
+//! How configuration text becomes values that several rooms share: durations, sizes, name rules, nulls, inline parts,
+//! file names.
 //!
 //! Upstream reads YAML with Go's parser: a null is the zero value, not the default; an unknown field is an error;
 //! some structures (HTTP client, discovery) stand inline among the fields of another. [`Inline`] gives the last
 //! without `#[serde(flatten)]`, whose buffering would lose the types that YAML scalars are read by.
 
 use std::fmt;
+use std::marker::PhantomData;
+use std::path::Path;
 
 use serde::de::value::StrDeserializer;
-use serde::de::{DeserializeSeed, Error as _, IntoDeserializer, MapAccess};
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::{format_duration, is_legacy_label_name, is_legacy_metric_name, parse_duration};
@@ -25,6 +28,39 @@ pub fn list_with_nulls<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>
 ) -> Result<Vec<T>, D::Error> {
     let items: Option<Vec<Option<T>>> = Option::deserialize(deserializer)?;
     Ok(items.unwrap_or_default().into_iter().map(Option::unwrap_or_default).collect())
+}
+
+/// A list in which a null is an error with this message.
+pub fn list_without_nulls<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+    message: &str,
+) -> Result<Vec<T>, D::Error> {
+    let items: Option<Vec<Option<T>>> = Option::deserialize(deserializer)?;
+    let items: Option<Vec<T>> = items.unwrap_or_default().into_iter().collect();
+    items.ok_or_else(|| D::Error::custom(message))
+}
+
+/// Makes a relative file name start at `folder`; an empty one stays empty.
+pub fn join_folder(folder: &Path, name: &mut String) {
+    if !name.is_empty() && Path::new(name.as_str()).is_relative() {
+        *name = folder.join(name.as_str()).to_string_lossy().into_owned();
+    }
+}
+
+/// A section of another product that is read over and not kept: it may hold secrets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Anything;
+
+impl<'de> Deserialize<'de> for Anything {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self)
+    }
+}
+
+impl Serialize for Anything {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("<hidden>")
+    }
 }
 
 /// Whether a value is its zero; for leaving fields out when configuration is printed.
@@ -195,16 +231,51 @@ pub trait Inline {
     fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error>;
 }
 
-/// Reads a `T` from `map`, handing fields that belong to `inline` to it first, in order.
+/// Reads a map: fields that belong to `inline` are handed to it, in order; the others are those of a `T`. `finish`
+/// makes the result of both, and what it refuses is an error at the map's place. `expecting` says what should stand
+/// where no map does.
 ///
 /// `T` should deny unknown fields, so that what nobody knows is an error that names the field.
-pub fn read_with_inline<'de, T, A, I>(map: A, inline: &mut I) -> Result<T, A::Error>
+pub fn deserialize_with_inline<'de, D, T, I, V, E>(
+    deserializer: D,
+    expecting: &'static str,
+    inline: I,
+    finish: impl FnOnce(T, I) -> Result<V, E>,
+) -> Result<V, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+    I: Inline,
+    E: fmt::Display,
+{
+    deserializer.deserialize_map(WithInline { expecting, inline, finish, own: PhantomData })
+}
+
+struct WithInline<T, I, F> {
+    expecting: &'static str,
+    inline: I,
+    finish: F,
+    own: PhantomData<T>,
+}
+
+impl<'de, T, I, V, E, F> Visitor<'de> for WithInline<T, I, F>
 where
     T: Deserialize<'de>,
-    A: MapAccess<'de>,
     I: Inline,
+    E: fmt::Display,
+    F: FnOnce(T, I) -> Result<V, E>,
 {
-    T::deserialize(serde::de::value::MapAccessDeserializer::new(Remaining { map, inline }))
+    type Value = V;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expecting)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, map: A) -> Result<V, A::Error> {
+        let remaining = Remaining { map, inline: &mut self.inline };
+        let own = T::deserialize(serde::de::value::MapAccessDeserializer::new(remaining))?;
+        (self.finish)(own, self.inline).map_err(A::Error::custom)
+    }
 }
 
 impl<First: Inline, Second: Inline> Inline for (First, Second) {
@@ -305,19 +376,9 @@ mod tests {
             struct Own {
                 wait: DurationMs,
             }
-            struct Visitor;
-            impl<'de> serde::de::Visitor<'de> for Visitor {
-                type Value = Whole;
-                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str("a map")
-                }
-                fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Whole, A::Error> {
-                    let mut size = Size::default();
-                    let own: Own = read_with_inline(map, &mut size)?;
-                    Ok(Whole { wait: own.wait, size })
-                }
-            }
-            deserializer.deserialize_map(Visitor)
+            deserialize_with_inline(deserializer, "a map", Size::default(), |own: Own, size| {
+                if own.wait == DurationMs(0) { Err("no wait") } else { Ok(Self { wait: own.wait, size }) }
+            })
         }
     }
 
@@ -330,5 +391,7 @@ mod tests {
         assert!(error.to_string().contains("sise"), "{error}");
         let error = serde_saphyr::from_str::<Whole>("wait: 15").err().expect("a unit is missing");
         assert!(error.to_string().contains("not a valid duration string: \"15\""), "{error}");
+        let error = serde_saphyr::from_str::<Whole>("size: 1KB\nwait: 0s").err().expect("it is refused");
+        assert!(error.to_string().contains("no wait"), "{error}");
     }
 }

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::discovery::{TargetGroup, matching_files};
+use crate::notify::AlertingConfig;
 use crate::scrape::ScrapeConfig;
-use crate::setting::DurationMs;
+use crate::setting::{DurationMs, join_folder, list_without_nulls};
 
 use super::{
-    AlertingConfig, GlobalConfig, OtlpConfig, RemoteReadConfig, RemoteWriteConfig, RuntimeConfig,
-    StorageConfig, TracingConfig,
+    GlobalConfig, OtlpConfig, RemoteReadConfig, RemoteWriteConfig, RuntimeConfig, StorageConfig,
+    TracingConfig,
 };
 
 /// Largest configuration file, in bytes.
@@ -100,15 +101,15 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 fn jobs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ScrapeConfig>, D::Error> {
-    super::list_without_nulls(deserializer, "empty or null scrape config section")
+    list_without_nulls(deserializer, "empty or null scrape config section")
 }
 
 fn receivers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RemoteWriteConfig>, D::Error> {
-    super::list_without_nulls(deserializer, "empty or null remote write config section")
+    list_without_nulls(deserializer, "empty or null remote write config section")
 }
 
 fn stores<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RemoteReadConfig>, D::Error> {
-    super::list_without_nulls(deserializer, "empty or null remote read config section")
+    list_without_nulls(deserializer, "empty or null remote read config section")
 }
 
 /// Looks up a variable of the environment.
@@ -161,7 +162,6 @@ impl Config {
     pub fn unserved(&self) -> Vec<String> {
         let sections = [
             ("runtime", self.runtime.gogc.is_some()),
-            ("alerting", !self.alerting.is_empty()),
             ("rule_files", !self.rule_files.is_empty()),
             ("tracing", self.tracing.is_some()),
             ("remote_write", !self.remote_write.is_empty()),
@@ -173,6 +173,7 @@ impl Config {
             sections.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name.to_owned()).collect();
         names.extend(self.global.unserved());
         names.extend(self.storage.unserved());
+        names.extend(self.alerting.unserved().into_iter().map(|name| format!("alerting.{name}")));
         for job in self.jobs() {
             let of_job = |name| format!("scrape_configs.{}.{name}", job.own.job_name);
             names.extend(job.unserved().into_iter().map(of_job));
@@ -203,7 +204,7 @@ impl Config {
 
     fn check_remotes(&mut self) -> Result<(), String> {
         let validation = self.global.metric_name_validation_scheme.unwrap_or_default();
-        self.alerting.validate(validation)?;
+        self.alerting.validate(validation).map_err(|error| error.to_string())?;
         for receiver in &mut self.remote_write {
             receiver.validate(validation)?;
         }
@@ -216,7 +217,7 @@ impl Config {
         self.global.set_folder(folder);
         self.alerting.set_folder(folder);
         for name in self.rule_files.iter_mut().chain(&mut self.scrape_config_files) {
-            super::join_folder(folder, name);
+            join_folder(folder, name);
         }
         self.scrape_configs.iter_mut().for_each(|job| job.set_folder(folder));
         self.remote_write.iter_mut().for_each(|receiver| receiver.set_folder(folder));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ingest::exposition::{EscapingScheme, ScrapeProtocol};
 use crate::scrape::ScrapeDefaults;
-use crate::setting::{ByteSize, DurationMs, NameValidation, is_zero, null_as_zero};
+use crate::setting::{ByteSize, DurationMs, NameValidation, is_zero, join_folder, null_as_zero};
 
 /// The global section. `fill` puts upstream's defaults where nothing was said.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -118,8 +118,8 @@ impl GlobalConfig {
     }
 
     pub(super) fn set_folder(&mut self, folder: &Path) {
-        super::join_folder(folder, &mut self.query_log_file);
-        super::join_folder(folder, &mut self.scrape_failure_log_file);
+        join_folder(folder, &mut self.query_log_file);
+        join_folder(folder, &mut self.scrape_failure_log_file);
     }
 
     pub(super) fn unserved(&self) -> Vec<String> {

@@ -1,17 +1,15 @@
 //! `<remote_write>` and `<remote_read>`. Read and checked; sending comes with its own room.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 
-use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::net::HttpClientConfig;
 use crate::relabel::RelabelConfig;
-use crate::setting::{DurationMs, NameValidation, is_zero, null_as_zero, read_with_inline};
-
-use super::Anything;
+use crate::setting::{
+    Anything, DurationMs, NameValidation, deserialize_with_inline, is_zero, list_without_nulls, null_as_zero,
+};
 
 /// Messages that remote write may carry.
 const MESSAGES: [&str; 2] = ["prometheus.WriteRequest", "io.prometheus.write.v2.Request"];
@@ -215,52 +213,27 @@ impl Default for RemoteReadSettings {
 }
 
 fn write_rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RelabelConfig>, D::Error> {
-    super::list_without_nulls(deserializer, "empty or null relabeling rule in remote write config")
+    list_without_nulls(deserializer, "empty or null relabeling rule in remote write config")
 }
 
 impl<'de> Deserialize<'de> for RemoteWriteConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ReceiverVisitor;
-        impl<'de> Visitor<'de> for ReceiverVisitor {
-            type Value = RemoteWriteConfig;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a remote write config")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RemoteWriteConfig, A::Error> {
-                // HTTP/2 is off by default for this one client.
-                let mut http = HttpClientConfig { enable_http2: false, ..HttpClientConfig::default() };
-                let own = read_with_inline(map, &mut http)?;
-                let mut config = RemoteWriteConfig { own, http };
-                config.check().map_err(A::Error::custom)?;
-                Ok(config)
-            }
-        }
-        deserializer.deserialize_map(ReceiverVisitor)
+        // HTTP/2 is off by default for this one client.
+        let http = HttpClientConfig { enable_http2: false, ..HttpClientConfig::default() };
+        deserialize_with_inline(deserializer, "a remote write config", http, |own, http| {
+            let mut config = Self { own, http };
+            config.check().map(|()| config)
+        })
     }
 }
 
 impl<'de> Deserialize<'de> for RemoteReadConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct StoreVisitor;
-        impl<'de> Visitor<'de> for StoreVisitor {
-            type Value = RemoteReadConfig;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a remote read config")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RemoteReadConfig, A::Error> {
-                let mut http = HttpClientConfig::default();
-                let own: RemoteReadSettings = read_with_inline(map, &mut http)?;
-                check_url("remote_read", &own.url).map_err(A::Error::custom)?;
-                check_headers(&own.headers).map_err(A::Error::custom)?;
-                http.validate().map_err(A::Error::custom)?;
-                Ok(RemoteReadConfig { own, http })
-            }
-        }
-        deserializer.deserialize_map(StoreVisitor)
+        let http = HttpClientConfig::default();
+        deserialize_with_inline(deserializer, "a remote read config", http, |own, http| {
+            let mut config = Self { own, http };
+            config.check().map(|()| config)
+        })
     }
 }
 
@@ -282,6 +255,14 @@ fn check_headers(headers: &BTreeMap<String, String>) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+impl RemoteReadConfig {
+    fn check(&mut self) -> Result<(), String> {
+        check_url("remote_read", &self.own.url)?;
+        check_headers(&self.own.headers)?;
+        self.http.validate().map_err(|error| error.to_string())
+    }
 }
 
 impl RemoteWriteConfig {

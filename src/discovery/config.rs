@@ -6,7 +6,7 @@ use serde::de::{Error as _, IgnoredAny, MapAccess};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::group::TargetGroup;
-use crate::setting::{DurationMs, Inline, null_as_zero};
+use crate::setting::{DurationMs, Inline, join_folder, null_as_zero};
 
 /// Time between two looks at the files where none is given.
 const REFRESH_INTERVAL: DurationMs = DurationMs(5 * 60_000);
@@ -148,9 +148,7 @@ impl DiscoveryConfigs {
     /// Makes relative file names start at `folder`.
     pub fn set_folder(&mut self, folder: &Path) {
         for file in self.file_sd_configs.iter_mut().flat_map(|config| &mut config.files) {
-            if Path::new(file.as_str()).is_relative() {
-                *file = folder.join(file.as_str()).to_string_lossy().into_owned();
-            }
+            join_folder(folder, file);
         }
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::secret::Secret;
 use super::tls::TlsConfig;
-use crate::setting::{Inline, is_zero, null_as_zero};
+use crate::setting::{Inline, is_zero, join_folder, null_as_zero};
 
 /// Why client settings cannot be used; the texts are upstream's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -403,13 +403,6 @@ fn check_header(name: &str) -> Result<(), NetConfigError> {
     match reqwest::header::HeaderName::from_bytes(lower.as_bytes()) {
         Ok(_) => Ok(()),
         Err(_) => Err(NetConfigError::HeaderInvalid(name.to_owned())),
-    }
-}
-
-/// Puts `folder` before a file name that is relative and not empty.
-pub(super) fn join_folder(folder: &Path, file: &mut String) {
-    if !file.is_empty() && Path::new(file.as_str()).is_relative() {
-        *file = folder.join(file.as_str()).to_string_lossy().into_owned();
     }
 }
 

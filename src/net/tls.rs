@@ -5,9 +5,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::client::NetError;
-use super::config::{NetConfigError, join_folder};
+use super::config::NetConfigError;
 use super::secret::Secret;
-use crate::setting::{is_zero, null_as_zero};
+use crate::setting::{is_zero, join_folder, null_as_zero};
 
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]

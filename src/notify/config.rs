@@ -1,17 +1,33 @@
-//! `<alerting>`: where alerts go. Read and checked; alerts themselves come with rules.
+//! `<alerting>`: where alerts go.
 
-use std::fmt;
 use std::path::Path;
 
-use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::discovery::DiscoveryConfigs;
-use crate::net::HttpClientConfig;
-use crate::relabel::RelabelConfig;
-use crate::setting::{DurationMs, NameValidation, is_zero, null_as_zero, read_with_inline};
+use crate::discovery::{DiscoveryConfigError, DiscoveryConfigs};
+use crate::net::{HttpClientConfig, NetConfigError};
+use crate::relabel::{RelabelConfig, RelabelError};
+use crate::setting::{
+    Anything, DurationMs, NameValidation, deserialize_with_inline, is_zero, list_without_nulls, null_as_zero,
+};
 
-use super::Anything;
+/// Why the section cannot be used; the texts are upstream's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AlertingConfigError {
+    /// A version of the Alertmanager's API that is not spoken.
+    #[error("expected Alertmanager api version to be one of [v2] but got {0}")]
+    ApiVersion(String),
+    /// A relabelling rule.
+    #[error(transparent)]
+    Relabel(#[from] RelabelError),
+    /// The HTTP client.
+    #[error(transparent)]
+    Net(#[from] NetConfigError),
+    /// Discovery.
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryConfigError),
+}
 
 /// The alerting section.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -74,7 +90,7 @@ fn rules<'de, D: Deserializer<'de>>(
     deserializer: D,
     what: &'static str,
 ) -> Result<Vec<RelabelConfig>, D::Error> {
-    super::list_without_nulls(deserializer, &format!("empty or null {what}"))
+    list_without_nulls(deserializer, &format!("empty or null {what}"))
 }
 
 fn alert_rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RelabelConfig>, D::Error> {
@@ -91,62 +107,62 @@ fn alert_rules_here<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Re
 
 impl<'de> Deserialize<'de> for AlertmanagerConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct GroupVisitor;
-        impl<'de> Visitor<'de> for GroupVisitor {
-            type Value = AlertmanagerConfig;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an Alertmanager config")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<AlertmanagerConfig, A::Error> {
-                let mut inline = (HttpClientConfig::default(), DiscoveryConfigs::default());
-                let own = read_with_inline(map, &mut inline)?;
-                let mut config = AlertmanagerConfig { own, http: inline.0, discovery: inline.1 };
-                config.check().map_err(A::Error::custom)?;
-                Ok(config)
-            }
-        }
-        deserializer.deserialize_map(GroupVisitor)
+        let inline = (HttpClientConfig::default(), DiscoveryConfigs::default());
+        deserialize_with_inline(deserializer, "an Alertmanager config", inline, |own, (http, discovery)| {
+            let mut config = Self { own, http, discovery };
+            config.check().map(|()| config)
+        })
     }
 }
 
 impl AlertmanagerConfig {
-    fn check(&mut self) -> Result<(), String> {
+    fn check(&mut self) -> Result<(), AlertingConfigError> {
         if self.own.api_version != "v2" {
-            return Err(format!(
-                "expected Alertmanager api version to be one of [v2] but got {}",
-                self.own.api_version
-            ));
+            return Err(AlertingConfigError::ApiVersion(self.own.api_version.clone()));
         }
-        self.http.validate().map_err(|error| error.to_string())?;
+        self.http.validate()?;
         if self.own.relabel_configs.is_empty() {
-            self.discovery.check_addresses().map_err(|error| error.to_string())?;
+            self.discovery.check_addresses()?;
         }
         Ok(())
+    }
+
+    fn unserved(&self) -> Vec<String> {
+        let mut unserved = self.http.unserved();
+        unserved.extend(self.discovery.unserved());
+        unserved.extend(self.own.sigv4.map(|_| "sigv4".to_owned()));
+        unserved
     }
 }
 
 impl AlertingConfig {
-    pub(super) fn validate(&mut self, validation: NameValidation) -> Result<(), String> {
+    /// Checks the rules, and takes over which label names are allowed.
+    pub fn validate(&mut self, validation: NameValidation) -> Result<(), AlertingConfigError> {
         let of_groups = self.alertmanagers.iter_mut().flat_map(|group| {
             group.own.relabel_configs.iter_mut().chain(&mut group.own.alert_relabel_configs)
         });
         for rule in self.alert_relabel_configs.iter_mut().chain(of_groups) {
-            rule.validate(validation).map_err(|error| error.to_string())?;
+            rule.validate(validation)?;
         }
         Ok(())
     }
 
-    pub(super) fn set_folder(&mut self, folder: &Path) {
+    /// Makes relative file names start at `folder`.
+    pub fn set_folder(&mut self, folder: &Path) {
         for group in &mut self.alertmanagers {
             group.http.set_folder(folder);
             group.discovery.set_folder(folder);
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.alert_relabel_configs.is_empty() && self.alertmanagers.is_empty()
+    /// Settings that are read and not acted on, by their names in the section.
+    pub fn unserved(&self) -> Vec<String> {
+        let groups = self.alertmanagers.iter().enumerate();
+        groups
+            .flat_map(|(index, group)| {
+                group.unserved().into_iter().map(move |name| format!("alertmanagers.{index}.{name}"))
+            })
+            .collect()
     }
 }
 
@@ -156,7 +172,7 @@ mod tests {
 
     fn read(text: &str) -> Result<AlertingConfig, String> {
         let mut alerting: AlertingConfig = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
-        alerting.validate(NameValidation::Utf8)?;
+        alerting.validate(NameValidation::Utf8).map_err(|error| error.to_string())?;
         Ok(alerting)
     }
 
@@ -183,5 +199,14 @@ mod tests {
             let error = read(text).expect_err(text);
             assert!(error.contains(message), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn only_what_is_not_served_is_named() {
+        let alerting = read(
+            "alertmanagers: [{static_configs: [{targets: [a]}]}, {sigv4: {region: x}, dns_sd_configs: [{names: [a]}]}]",
+        );
+        let unserved = alerting.expect("sound").unserved();
+        assert_eq!(unserved, ["alertmanagers.1.dns_sd_configs", "alertmanagers.1.sigv4"]);
     }
 }

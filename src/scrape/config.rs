@@ -1,17 +1,18 @@
 //! `<scrape_config>`: a job.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 
-use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::discovery::{DiscoveryConfigError, DiscoveryConfigs};
 use crate::ingest::exposition::{EscapingScheme, ScrapeProtocol};
 use crate::net::{HttpClientConfig, NetConfigError};
 use crate::relabel::{RelabelConfig, RelabelError};
-use crate::setting::{ByteSize, DurationMs, NameValidation, is_zero, null_as_zero, read_with_inline};
+use crate::setting::{
+    ByteSize, DurationMs, NameValidation, deserialize_with_inline, is_zero, join_folder, list_without_nulls,
+    null_as_zero,
+};
 
 /// Why a job cannot run; the texts are upstream's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -230,9 +231,7 @@ fn rules<'de, D: Deserializer<'de>>(
     deserializer: D,
     kind: &'static str,
 ) -> Result<Vec<RelabelConfig>, D::Error> {
-    let rules: Option<Vec<Option<RelabelConfig>>> = Option::deserialize(deserializer)?;
-    let rules: Option<Vec<RelabelConfig>> = rules.unwrap_or_default().into_iter().collect();
-    rules.ok_or_else(|| D::Error::custom(ScrapeConfigError::NullRule(kind)))
+    list_without_nulls(deserializer, &ScrapeConfigError::NullRule(kind).to_string())
 }
 
 fn target_rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RelabelConfig>, D::Error> {
@@ -245,23 +244,11 @@ fn metric_rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Relabe
 
 impl<'de> Deserialize<'de> for ScrapeConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct JobVisitor;
-        impl<'de> Visitor<'de> for JobVisitor {
-            type Value = ScrapeConfig;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a scrape config")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ScrapeConfig, A::Error> {
-                let mut inline = (HttpClientConfig::default(), DiscoveryConfigs::default());
-                let own = read_with_inline(map, &mut inline)?;
-                let mut config = ScrapeConfig { own, http: inline.0, discovery: inline.1 };
-                config.check_alone().map_err(A::Error::custom)?;
-                Ok(config)
-            }
-        }
-        deserializer.deserialize_map(JobVisitor)
+        let inline = (HttpClientConfig::default(), DiscoveryConfigs::default());
+        deserialize_with_inline(deserializer, "a scrape config", inline, |own, (http, discovery)| {
+            let mut config = Self { own, http, discovery };
+            config.check_alone().map(|()| config)
+        })
     }
 }
 
@@ -309,10 +296,7 @@ impl ScrapeConfig {
     pub fn set_folder(&mut self, folder: &Path) {
         self.discovery.set_folder(folder);
         self.http.set_folder(folder);
-        let log = &mut self.own.scrape_failure_log_file;
-        if !log.is_empty() && Path::new(log.as_str()).is_relative() {
-            *log = folder.join(log.as_str()).to_string_lossy().into_owned();
-        }
+        join_folder(folder, &mut self.own.scrape_failure_log_file);
     }
 
     /// Settings that are read and not acted on, by their names in the file.

@@ -25,6 +25,7 @@ alerting:
   alert_relabel_configs: [{regex: replica, action: labeldrop}]
   alertmanagers:
   - static_configs: [{targets: ["am:9093"]}]
+    sigv4: {region: eu}
 rule_files: ["rules/*.yml"]
 scrape_configs:
 - job_name: node
@@ -56,7 +57,7 @@ fn every_section_is_read_and_what_is_not_served_is_named() {
     let unserved = config.unserved();
     for name in [
         "runtime",
-        "alerting",
+        "alerting.alertmanagers.0.sigv4",
         "rule_files",
         "tracing",
         "remote_write",
