@@ -66,7 +66,8 @@ struct HistogramCells {
 }
 
 impl Histogram {
-    fn new(bounds: &'static [f64]) -> Self {
+    /// Nothing observed yet. `bounds`: the upper bounds of its buckets in rising order, `+Inf` left out.
+    pub fn new(bounds: &'static [f64]) -> Self {
         assert!(bounds.is_sorted(), "bucket bounds rise");
         let buckets = (0..=bounds.len()).map(|_| Counter::default()).collect();
         Self(Arc::new(HistogramCells { bounds, buckets, sum: Gauge::default() }))
@@ -77,6 +78,16 @@ impl Histogram {
         let bucket = self.0.bounds.partition_point(|bound| *bound < value);
         self.0.buckets[bucket].increment();
         self.0.sum.add(value);
+    }
+
+    /// How many observations there were.
+    pub fn count(&self) -> u64 {
+        self.0.buckets.iter().map(Counter::get).sum()
+    }
+
+    /// All observations together.
+    pub fn sum(&self) -> f64 {
+        self.0.sum.get()
     }
 }
 
@@ -133,15 +144,7 @@ impl Instrument for Histogram {
     }
 
     fn write(&self, name: &str, labels: &[(&str, &str)], out: &mut Exposition) {
-        let mut count = 0;
-        for (index, bucket) in self.0.buckets.iter().enumerate() {
-            count += bucket.get();
-            let le = format_float(self.0.bounds.get(index).copied().unwrap_or(f64::INFINITY));
-            let labels: Vec<_> = labels.iter().copied().chain([("le", le.as_str())]).collect();
-            out.sample(&format!("{name}_bucket"), &labels, count as f64);
-        }
-        out.sample(&format!("{name}_sum"), labels, self.0.sum.get());
-        out.sample(&format!("{name}_count"), labels, count as f64);
+        out.histogram(name, labels, self);
     }
 }
 
@@ -273,6 +276,19 @@ impl Exposition {
             self.text.push('}');
         }
         let _ = writeln!(self.text, " {}", format_float(value));
+    }
+
+    /// One series of a family of histograms.
+    pub fn histogram(&mut self, name: &str, labels: &[(&str, &str)], histogram: &Histogram) {
+        let mut count = 0;
+        for (index, bucket) in histogram.0.buckets.iter().enumerate() {
+            count += bucket.get();
+            let le = format_float(histogram.0.bounds.get(index).copied().unwrap_or(f64::INFINITY));
+            let labels: Vec<_> = labels.iter().copied().chain([("le", le.as_str())]).collect();
+            self.sample(&format!("{name}_bucket"), &labels, count as f64);
+        }
+        self.sample(&format!("{name}_sum"), labels, histogram.sum());
+        self.sample(&format!("{name}_count"), labels, count as f64);
     }
 
     /// A family with one series without labels.
