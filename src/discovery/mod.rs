@@ -12,5 +12,6 @@ mod watch;
 pub use config::{DiscoveryConfigError, DiscoveryConfigs, FileSdConfig, check_address};
 pub(crate) use file::matching_files;
 pub use file::{FileDiscovery, FileSdError};
+pub(crate) use group::ADDRESS_LABEL;
 pub use group::{LabelMap, TargetGroup};
 pub use watch::{FileWatch, LookedAt, WatchedFiles};

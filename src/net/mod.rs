@@ -14,3 +14,6 @@ pub use client::{HttpClient, NetError, install_tls_provider};
 pub use config::{Authorization, BasicAuth, HttpClientConfig, HttpHeader, NetConfigError, OAuth2Config};
 pub use secret::Secret;
 pub use tls::{TlsConfig, TlsVersion};
+
+/// `User-Agent` of requests.
+pub const USER_AGENT: &str = concat!("perdura/", env!("CARGO_PKG_VERSION"));

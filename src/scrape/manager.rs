@@ -30,11 +30,7 @@ pub struct ScrapeOptions {
 
 impl Default for ScrapeOptions {
     fn default() -> Self {
-        Self {
-            user_agent: concat!("perdura/", env!("CARGO_PKG_VERSION")).to_owned(),
-            offset_seed: 0,
-            tenant: TenantId::default(),
-        }
+        Self { user_agent: crate::net::USER_AGENT.to_owned(), offset_seed: 0, tenant: TenantId::default() }
     }
 }
 

@@ -1,0 +1,62 @@
+//! What notifying counts of itself.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, Weak};
+
+use crate::metrics::{Counter, Gauge, Histogram};
+
+/// Upper bounds of the buckets of latencies, in seconds; upstream's.
+const LATENCY_BOUNDS: [f64; 4] = [0.01, 0.1, 1.0, 10.0];
+
+/// Numbers of one Alertmanager, together for all groups that name it.
+#[derive(Debug)]
+pub struct AlertmanagerMetrics {
+    /// `prometheus_notifications_sent_total`: alerts.
+    pub sent: Counter,
+    /// `prometheus_notifications_errors_total`: alerts.
+    pub errors: Counter,
+    /// `prometheus_notifications_dropped_total`: alerts.
+    pub dropped: Counter,
+    /// `prometheus_notifications_queue_length`: alerts.
+    pub queued: Gauge,
+    /// `prometheus_notifications_latency_seconds`: of requests that succeeded.
+    pub latency: Histogram,
+}
+
+impl Default for AlertmanagerMetrics {
+    fn default() -> Self {
+        Self {
+            sent: Counter::default(),
+            errors: Counter::default(),
+            dropped: Counter::default(),
+            queued: Gauge::default(),
+            latency: Histogram::new(&LATENCY_BOUNDS),
+        }
+    }
+}
+
+/// The numbers by URL; they are forgotten with the last queue for that URL.
+#[derive(Debug, Default)]
+pub struct NotifierMetrics {
+    by_url: Mutex<BTreeMap<String, Weak<AlertmanagerMetrics>>>,
+}
+
+impl NotifierMetrics {
+    /// The numbers of one Alertmanager, from zero where it is new.
+    pub(super) fn of(&self, url: &str) -> Arc<AlertmanagerMetrics> {
+        let mut by_url = crate::lock::lock(&self.by_url);
+        by_url.retain(|_, metrics| metrics.strong_count() > 0);
+        if let Some(found) = by_url.get(url).and_then(Weak::upgrade) {
+            return found;
+        }
+        let made = Arc::default();
+        by_url.insert(url.to_owned(), Arc::downgrade(&made));
+        made
+    }
+
+    /// All Alertmanagers with a queue, in order of their URLs.
+    pub fn list(&self) -> Vec<(String, Arc<AlertmanagerMetrics>)> {
+        let by_url = crate::lock::lock(&self.by_url);
+        by_url.iter().filter_map(|(url, metrics)| Some((url.clone(), metrics.upgrade()?))).collect()
+    }
+}
