@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::db::{Database, DatabaseStats};
 use crate::http::PROMETHEUS_VERSION;
 use crate::metrics::{Exposition, Registry};
+use crate::notify::{AlertmanagerMetrics, Notifier};
 use crate::scrape::{Observations, PoolMetrics, PoolStatus, ScrapeManager, ScrapeMetrics};
 
 /// Has the registry ask for them at each scrape.
@@ -22,6 +23,72 @@ pub(super) fn register_scrape(registry: &Registry, scrape: &ScrapeManager) {
         scrape_counters(out, scrape.metrics());
         pools(out, &scrape.targets());
     });
+}
+
+/// Has the registry ask for the numbers of notifying at each scrape.
+pub(super) fn register_notifier(registry: &Registry, notifier: &Notifier) {
+    let notifier = notifier.clone();
+    registry.on_scrape(move |out| {
+        for (name, help, value) in [
+            (
+                "prometheus_notifications_alertmanagers_discovered",
+                "The number of alertmanagers discovered and active.",
+                notifier.status().active.len(),
+            ),
+            (
+                "prometheus_notifications_queue_capacity",
+                "The capacity of the alert notifications queue.",
+                notifier.options().queue_capacity,
+            ),
+        ] {
+            out.single(name, help, "gauge", value as f64);
+        }
+        alertmanagers(out, &notifier.metrics().list());
+    });
+}
+
+fn alertmanagers(out: &mut Exposition, alertmanagers: &[(String, Arc<AlertmanagerMetrics>)]) {
+    type Read = fn(&AlertmanagerMetrics) -> f64;
+    let families: [(&str, &str, &str, Read); 4] = [
+        (
+            "prometheus_notifications_dropped_total",
+            "Total number of alerts dropped due to errors when sending to Alertmanager.",
+            "counter",
+            |metrics| metrics.dropped.get() as f64,
+        ),
+        (
+            "prometheus_notifications_errors_total",
+            "Total number of sent alerts affected by errors.",
+            "counter",
+            |metrics| metrics.errors.get() as f64,
+        ),
+        (
+            "prometheus_notifications_queue_length",
+            "The number of alert notifications in the queue.",
+            "gauge",
+            |metrics| metrics.queued.get(),
+        ),
+        ("prometheus_notifications_sent_total", "Total number of alerts sent.", "counter", |metrics| {
+            metrics.sent.get() as f64
+        }),
+    ];
+    for (name, help, kind, read) in families {
+        out.family(name, help, kind);
+        for (url, metrics) in alertmanagers {
+            out.sample(name, &[("alertmanager", url.as_str())], read(metrics));
+        }
+    }
+    let name = "prometheus_notifications_latency_histogram_seconds";
+    out.family(name, "Latency histogram for sending alert notifications.", "histogram");
+    for (url, metrics) in alertmanagers {
+        out.histogram(name, &[("alertmanager", url.as_str())], &metrics.latency);
+    }
+    let name = "prometheus_notifications_latency_seconds";
+    out.family(name, "Latency quantiles for sending alert notifications.", "summary");
+    for (url, metrics) in alertmanagers {
+        let (count, sum) = (metrics.latency.count(), metrics.latency.sum());
+        observations(out, name, &[("alertmanager", url.as_str())], Observations { count, sum });
+    }
 }
 
 fn scrape_counters(out: &mut Exposition, metrics: &ScrapeMetrics) {

@@ -57,6 +57,24 @@ const FLAGS: &[Flag] = &[
     served("query.timeout", Value, "2m", "Longest that a query may run"),
     served("query.max-concurrency", Value, "20", "Most queries at a time"),
     served("query.max-samples", Value, "50000000", "Most samples that a query may hold in memory"),
+    served(
+        "alertmanager.notification-queue-capacity",
+        Value,
+        "10000",
+        "Most alerts that wait for one Alertmanager",
+    ),
+    served(
+        "alertmanager.notification-batch-size",
+        Value,
+        "256",
+        "Most alerts in one request to an Alertmanager",
+    ),
+    served(
+        "alertmanager.drain-notification-queue-on-shutdown",
+        Switch,
+        "true",
+        "Send waiting alerts before stopping",
+    ),
     served("enable-feature", Repeated, "", "Comma-separated features to enable"),
     served("log.level", Value, "info", "Least severe messages that are logged: debug, info, warn, error"),
     served("log.format", Value, "text", "How messages are logged: text, json"),
@@ -110,9 +128,6 @@ const FLAGS: &[Flag] = &[
     read_only("scrape.adjust-timestamps", Switch, "true"),
     read_only("scrape.timestamp-tolerance", Value, "2ms"),
     read_only("scrape.discovery-reload-interval", Value, "5s"),
-    read_only("alertmanager.notification-queue-capacity", Value, "10000"),
-    read_only("alertmanager.notification-batch-size", Value, "256"),
-    read_only("alertmanager.drain-notification-queue-on-shutdown", Switch, "true"),
     read_only("agent", Switch, "false"),
 ];
 

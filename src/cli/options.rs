@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::db::WalSync;
 use crate::http::HttpOptions;
 use crate::model::{RegexMatcher, format_duration, parse_duration};
+use crate::notify::NotifierOptions;
 use crate::promql::EngineOptions;
 use crate::promql::parse::ParserOptions;
 use crate::scrape::GlobalUrlOptions;
@@ -42,6 +43,7 @@ pub(super) struct ServeOptions {
     pub(super) retention_ms: i64,
     pub(super) wal_sync: WalSync,
     pub(super) engine: EngineOptions,
+    pub(super) notifier: NotifierOptions,
     pub(super) http: HttpOptions,
     pub(super) log_level: LogLevel,
     pub(super) log_format: LogFormat,
@@ -72,6 +74,7 @@ impl ServeOptions {
             wal_sync: wal_sync(flags.get("wal-sync"))?,
             http: http_options(flags, per_step_stats)?,
             engine,
+            notifier: notifier_options(flags)?,
             log_level: flags.get("log.level").parse().map_err(|error| bad("log.level", error))?,
             log_format: flags.get("log.format").parse().map_err(|error| bad("log.format", error))?,
             warnings,
@@ -106,6 +109,21 @@ fn http_options(flags: &Flags, per_step_stats: bool) -> Result<HttpOptions, Stri
         connections_max: number(flags, "web.max-connections")?,
         flags: flags.shown(),
         per_step_stats,
+    })
+}
+
+/// A batch size of 0 is the default, as upstream has it.
+fn notifier_options(flags: &Flags) -> Result<NotifierOptions, String> {
+    let defaults = NotifierOptions::default();
+    let batch_size = match number(flags, "alertmanager.notification-batch-size")? {
+        0 => defaults.batch_size,
+        size => size,
+    };
+    Ok(NotifierOptions {
+        queue_capacity: number(flags, "alertmanager.notification-queue-capacity")?,
+        batch_size,
+        drain_on_shutdown: flags.is_on("alertmanager.drain-notification-queue-on-shutdown"),
+        ..defaults
     })
 }
 
@@ -259,6 +277,8 @@ mod tests {
             ("--query.timeout=fast", "--query.timeout: "),
             ("--query.lookback-delta=0s", "--query.lookback-delta: "),
             ("--query.max-samples=many", "--query.max-samples: "),
+            ("--alertmanager.notification-queue-capacity=-1", "--alertmanager.notification-queue-capacity: "),
+            ("--alertmanager.notification-batch-size=x", "--alertmanager.notification-batch-size: "),
             ("--wal-sync=sometimes", "--wal-sync: "),
             ("--wal-sync=interval=x", "--wal-sync: "),
             ("--web.cors.origin=(", "--web.cors.origin: "),

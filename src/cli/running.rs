@@ -9,6 +9,7 @@ use crate::db::Database;
 use crate::http::Settings;
 use crate::metrics::{Gauge, Registry};
 use crate::model::Timestamp;
+use crate::notify::{Notifier, NotifierOptions};
 use crate::scrape::{ScrapeManager, ScrapeOptions};
 use crate::storage::{Append, OutOfOrder};
 
@@ -24,6 +25,8 @@ pub(super) struct Running {
     database: Arc<Database>,
     /// The jobs.
     pub(super) scrape: ScrapeManager,
+    /// Where alerts go.
+    pub(super) notifier: Notifier,
     /// What the server shows and follows.
     pub(super) settings: Arc<RwLock<Arc<Settings>>>,
     reload_worked: Gauge,
@@ -37,6 +40,14 @@ impl Running {
         database: Arc<Database>,
         registry: &Registry,
     ) -> Result<Self, String> {
+        let scrape = ScrapeManager::new(
+            Arc::clone(&database) as Arc<dyn Append>,
+            Clock::System,
+            ScrapeOptions {
+                offset_seed: offset_seed(&options.http.external_url),
+                ..ScrapeOptions::default()
+            },
+        );
         let running = Self {
             config_file: options.config_file.clone(),
             built_in: Config::scraping_itself(
@@ -44,14 +55,11 @@ impl Running {
                 &format!("{}/metrics", options.http.route_prefix),
             ),
             retention_ms: options.retention_ms,
-            scrape: ScrapeManager::new(
-                Arc::clone(&database) as Arc<dyn Append>,
-                Clock::System,
-                ScrapeOptions {
-                    offset_seed: offset_seed(&options.http.external_url),
-                    ..ScrapeOptions::default()
-                },
-            ),
+            notifier: Notifier::new(NotifierOptions {
+                file_read_errors: scrape.metrics().file_read_errors.clone(),
+                ..options.notifier.clone()
+            }),
+            scrape,
             database,
             settings: Arc::default(),
             reload_worked: registry.gauge(
@@ -86,9 +94,12 @@ impl Running {
                 loaded.await.map_err(|error| format!("reading the configuration failed: {error}"))??
             }
         };
+        let alerting = Notifier::prepare(&config.alerting, &config.global.external_label_set())
+            .map_err(|error| format!("cannot apply the configuration: {error}"))?;
         // Of what can fail, this is the last.
         let jobs = config.jobs().cloned().collect();
         self.scrape.apply(jobs).await.map_err(|error| format!("cannot apply the configuration: {error}"))?;
+        self.notifier.apply(alerting).await;
         self.apply(&config, Clock::System.now_ms());
         Ok(())
     }
@@ -132,6 +143,7 @@ impl Running {
     /// Ends what was started.
     pub(super) async fn stop(&self) {
         self.scrape.stop().await;
+        self.notifier.stop().await;
     }
 }
 

@@ -68,6 +68,7 @@ async fn serve(options: ServeOptions) -> Result<(), String> {
     facts::register(&registry, &database);
     let running = Running::start(&options, Arc::clone(&database), &registry).await?;
     facts::register_scrape(&registry, &running.scrape);
+    facts::register_notifier(&registry, &running.notifier);
     let (control, mut asked) = mpsc::channel(4);
     let services = Services {
         clock: Clock::System,
@@ -75,6 +76,7 @@ async fn serve(options: ServeOptions) -> Result<(), String> {
         select: database.clone(),
         database: Some(database.clone()),
         scrape: Some(running.scrape.clone()),
+        notifier: Some(running.notifier.clone()),
         rules: None,
         engine: Engine::new(options.engine.clone()),
         registry,

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ingest::exposition::{EscapingScheme, ScrapeProtocol};
+use crate::model::{Labels, LabelsBuilder, LabelsError};
 use crate::scrape::ScrapeDefaults;
 use crate::setting::{ByteSize, DurationMs, NameValidation, is_zero, join_folder, null_as_zero};
 
@@ -74,6 +75,7 @@ impl GlobalConfig {
         if let Some(name) = self.external_labels.keys().find(|name| !validation.is_label_name(name)) {
             return Err(format!("{name:?} is not a valid label name"));
         }
+        self.build_external_labels().map_err(|error| error.to_string())?;
         if self.scrape_interval == DurationMs(0) {
             self.scrape_interval = MINUTE;
         }
@@ -92,6 +94,19 @@ impl GlobalConfig {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Labels that are added to whatever leaves the server.
+    pub fn external_label_set(&self) -> Labels {
+        self.build_external_labels().expect("they were built when the section was checked")
+    }
+
+    fn build_external_labels(&self) -> Result<Labels, LabelsError> {
+        let mut labels = LabelsBuilder::default();
+        for (name, value) in &self.external_labels {
+            labels.set(name, value);
+        }
+        labels.build()
     }
 
     /// What jobs take over.
@@ -130,7 +145,6 @@ impl GlobalConfig {
             ),
             ("rule_query_offset", self.rule_query_offset != DurationMs(0)),
             ("query_log_file", !self.query_log_file.is_empty()),
-            ("external_labels", !self.external_labels.is_empty()),
         ];
         settings.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| format!("global.{name}")).collect()
     }

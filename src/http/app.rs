@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::db::Database;
 use crate::metrics::Registry;
 use crate::model::{TenantId, Timestamp};
+use crate::notify::Notifier;
 use crate::promql::Engine;
 use crate::rules::RuleManager;
 use crate::scrape::{GlobalUrlOptions, ScrapeManager};
@@ -74,6 +75,8 @@ pub struct Services {
     pub database: Option<Arc<Database>>,
     /// Scrapes, where something is scraped.
     pub scrape: Option<ScrapeManager>,
+    /// Alertmanagers, where alerts are sent.
+    pub notifier: Option<Notifier>,
     /// Rules, where some are evaluated.
     pub rules: Option<RuleManager>,
     /// Evaluates queries.

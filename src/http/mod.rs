@@ -6,6 +6,7 @@
 //! client goes away, writes and calls on the database. Long results are written in pieces.
 
 mod admin;
+mod alertmanagers;
 mod answer;
 mod app;
 mod cors;

@@ -11,7 +11,9 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
 use super::app::App;
-use super::{admin, cors, language, observe, probes, query, rules, series, status, targets, write};
+use super::{
+    admin, alertmanagers, cors, language, observe, probes, query, rules, series, status, targets, write,
+};
 
 /// All paths of the server, under its prefix.
 pub fn router(app: &Arc<App>) -> Router {
@@ -63,7 +65,7 @@ fn api(app: &Arc<App>) -> Routes {
         ("/api/v1/scrape_pools", get(targets::scrape_pools)),
         ("/api/v1/rules", get(rules::rules)),
         ("/api/v1/alerts", get(rules::alerts)),
-        ("/api/v1/alertmanagers", get(rules::alertmanagers)),
+        ("/api/v1/alertmanagers", get(alertmanagers::alertmanagers)),
         ("/api/v1/status/buildinfo", get(status::buildinfo)),
         ("/api/v1/status/runtimeinfo", get(status::runtimeinfo)),
         ("/api/v1/status/flags", get(status::flags)),

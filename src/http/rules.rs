@@ -1,4 +1,4 @@
-//! `/api/v1/rules`, `/api/v1/alerts`, `/api/v1/alertmanagers`.
+//! `/api/v1/rules`, `/api/v1/alerts`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,13 +6,12 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::Response;
-use serde_json::json;
 
 use crate::model::{Labels, Matcher, format_float_e};
 use crate::promql::SampleValue;
 use crate::rules::{ActiveAlert, GroupStatus, RuleKind, RuleStatus};
 
-use super::answer::{Annotations, ApiError, SUCCESS_HEAD, success_tail, success_value};
+use super::answer::{Annotations, ApiError, SUCCESS_HEAD, success_tail};
 use super::app::App;
 use super::json;
 use super::params::{Params, parse_integer_32};
@@ -55,11 +54,6 @@ pub(super) async fn alerts(State(app): State<Arc<App>>) -> Response<Body> {
         },
     )
     .await
-}
-
-/// Where alerts go.
-pub(super) async fn alertmanagers() -> Response<Body> {
-    success_value(&json!({"activeAlertmanagers": [], "droppedAlertmanagers": []}))
 }
 
 fn groups(app: &App) -> Vec<GroupStatus> {

@@ -78,6 +78,7 @@ pub(crate) fn start_over(options: HttpOptions, store: Arc<MemoryStore>) -> TestS
         select: store,
         database: None,
         scrape: None,
+        notifier: None,
         rules: None,
         engine: Engine::new(EngineOptions::default()),
         registry: Arc::new(Registry::default()),

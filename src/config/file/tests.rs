@@ -64,7 +64,6 @@ fn every_section_is_read_and_what_is_not_served_is_named() {
         "remote_read",
         "otlp",
         "storage.exemplars",
-        "global.external_labels",
         "scrape_configs.pods.kubernetes_sd_configs",
     ] {
         assert!(unserved.iter().any(|unserved| unserved == name), "{name} in {unserved:?}");
