@@ -29,5 +29,6 @@ pub use labels::{
 pub use matcher::{MatchOp, Matcher, MatcherError, RegexMatcher};
 pub use metadata::{Metadata, MetricType};
 pub use number::{STALE_NAN_BITS, format_float, format_float_e, format_float_g, is_stale, stale_nan};
+pub(crate) use quote::is_printable;
 pub use quote::{GoQuoted, GoQuotedChar};
 pub use time::{TimeSpan, Timestamp, format_rfc3339_ms, parse_rfc3339_ms};

@@ -54,7 +54,7 @@ fn write_escaped(f: &mut fmt::Formatter<'_>, c: char, quote: char) -> fmt::Resul
 
 /// Letters, marks, numbers, punctuation and symbols. The standard library's own table answers; its escaping leaves
 /// marks alone only behind another character.
-fn is_printable(c: char) -> bool {
+pub(crate) fn is_printable(c: char) -> bool {
     let mut buffer = [b'a'; 5];
     let len = c.encode_utf8(&mut buffer[1..]).len();
     let pair = std::str::from_utf8(&buffer[..=len]).unwrap_or_default();

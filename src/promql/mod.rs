@@ -13,4 +13,5 @@ mod engine;
 pub mod testlang;
 
 pub use engine::{Engine, EngineOptions, Prepared, QueryError, QueryOptions};
+pub(crate) use functions::native::text as histogram_text;
 pub use value::{MatrixSeries, QueryOutput, QueryStats, QueryValue, SampleValue, VectorSample};
