@@ -9,7 +9,6 @@ use crate::http::HttpOptions;
 use crate::model::{RegexMatcher, format_duration, parse_duration};
 use crate::notify::NotifierOptions;
 use crate::promql::EngineOptions;
-use crate::promql::parse::ParserOptions;
 use crate::scrape::GlobalUrlOptions;
 
 use super::flags::Flags;
@@ -173,13 +172,10 @@ fn route_prefix(flags: &Flags, external_url: &str) -> String {
 /// Turns features on; answers whether queries count their samples by step.
 fn read_features(flags: &Flags, engine: &mut EngineOptions, warnings: &mut Vec<String>) -> bool {
     let mut per_step_stats = false;
-    let parser: &mut ParserOptions = &mut engine.parser;
     for feature in flags.all("enable-feature").iter().flat_map(|list| list.split(',')) {
         match feature {
             "" => {}
-            "promql-experimental-functions" => parser.experimental_functions = true,
-            "promql-extended-range-selectors" => parser.extended_range_selectors = true,
-            "promql-binop-fill-modifiers" => parser.fill_modifiers = true,
+            of_parser if engine.parser.enable(of_parser) => {}
             "promql-delayed-name-removal" => engine.delayed_name_removal = true,
             "use-start-timestamps" => engine.use_start_timestamps = true,
             "type-and-unit-labels" => engine.type_and_unit_labels = true,

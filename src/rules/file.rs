@@ -18,7 +18,7 @@ use super::config::{GroupConfig, Place, RuleConfig, RuleFile};
 use super::yaml::{Kind, Node, Scalar, read_document};
 
 /// Largest rule file, in bytes.
-const FILE_BYTES_MAX: u64 = 16 << 20;
+pub const RULE_FILE_BYTES_MAX: u64 = 16 << 20;
 /// Most errors that are told of one file.
 const ERRORS_MAX: usize = 1_000;
 /// The label that names a metric.
@@ -132,8 +132,8 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, String> {
         format!("open {}: {reason}", path.display())
     };
     let bytes = std::fs::metadata(path).map_err(failed)?.len();
-    if bytes > FILE_BYTES_MAX {
-        return Err(format!("open {}: {bytes} bytes are more than {FILE_BYTES_MAX}", path.display()));
+    if bytes > RULE_FILE_BYTES_MAX {
+        return Err(format!("open {}: {bytes} bytes are more than {RULE_FILE_BYTES_MAX}", path.display()));
     }
     std::fs::read(path).map_err(failed)
 }
@@ -204,11 +204,13 @@ struct Pair<'n> {
 struct Text<'n> {
     text: &'n str,
     node: Option<&'n Node>,
+    /// Something else stands there, which was told.
+    is_mistyped: bool,
 }
 
 impl Text<'_> {
-    fn is_empty(self) -> bool {
-        self.text.is_empty()
+    fn is_missing(self) -> bool {
+        self.text.is_empty() && !self.is_mistyped
     }
 
     fn place_or(self, place: Place) -> Place {
@@ -365,10 +367,10 @@ impl<'a> Reader<'a> {
         let mut group = GroupConfig { place: node.place, ..GroupConfig::default() };
         let fields = self.fields(node, "rulefmt.RuleGroup");
         self.check_fields(&fields, &GROUP_FIELDS, "rulefmt.RuleGroup");
-        let mut rules = None;
+        let (mut name, mut rules) = (Text::default(), None);
         for field in &fields {
             match field.name {
-                "name" => group.name = self.text(field.value, "string").unwrap_or_default().to_owned(),
+                "name" => name = self.text_of(field.value),
                 "interval" => group.interval = self.duration(field.value).unwrap_or_default(),
                 "query_offset" => group.query_offset = self.duration(field.value),
                 "limit" => group.limit = self.count(field.value),
@@ -381,7 +383,10 @@ impl<'a> Reader<'a> {
                 _ => {}
             }
         }
-        self.check_group_name(&group, names);
+        group.name = name.text.to_owned();
+        if is_mapping(node) && !name.is_mistyped {
+            self.check_group_name(&group, names);
+        }
         group.rules = rules.map(|rules| self.rules(rules, &group.name)).unwrap_or_default();
         group
     }
@@ -409,9 +414,12 @@ impl<'a> Reader<'a> {
     }
 
     fn rule(&mut self, node: &Node) -> RuleConfig {
-        let fields = self.fields(node, "rulefmt.Rule");
-        self.check_fields(&fields, &RULE_FIELDS, "rulefmt.Rule");
         let mut rule = RuleConfig::default();
+        let fields = self.fields(node, "rulefmt.Rule");
+        if !is_mapping(node) {
+            return rule;
+        }
+        self.check_fields(&fields, &RULE_FIELDS, "rulefmt.Rule");
         let (mut record, mut alert, mut expr) = (Text::default(), Text::default(), Text::default());
         let (mut labels, mut annotations) = (Vec::new(), Vec::new());
         for field in &fields {
@@ -444,11 +452,12 @@ impl<'a> Reader<'a> {
     }
 
     fn text_of<'n>(&mut self, node: &'n Node) -> Text<'n> {
-        Text { text: self.text(node, "string").unwrap_or_default(), node: Some(node) }
+        let text = self.text(node, "string").unwrap_or_default();
+        Text { text, node: Some(node), is_mistyped: !matches!(node.kind, Kind::Scalar(_)) }
     }
 
     fn check_kind(&mut self, node: &Node, record: Text<'_>, alert: Text<'_>) {
-        match (record.is_empty(), alert.is_empty()) {
+        match (record.is_missing(), alert.is_missing()) {
             (true, true) => self.refuse(node.place, "one of 'record' or 'alert' must be set"),
             (false, false) => {
                 let message = "only one of 'record' and 'alert' must be set".to_owned();
@@ -459,8 +468,11 @@ impl<'a> Reader<'a> {
     }
 
     fn check_expr(&mut self, node: &Node, expr: Text<'_>) {
-        if expr.is_empty() {
+        if expr.is_missing() {
             return self.refuse(expr.place_or(node.place), "field 'expr' must be set in rule");
+        }
+        if expr.is_mistyped {
+            return;
         }
         if let Err(error) = parse_expr(expr.text, &self.options.parser) {
             let place = expr.node.map_or(node.place, |node| self.place_in_expr(node, &error));
@@ -486,7 +498,7 @@ impl<'a> Reader<'a> {
 
     /// What only alerting rules may have.
     fn check_recording(&mut self, rule: &RuleConfig, record: Text<'_>) {
-        let Some(node) = record.node.filter(|_| !record.is_empty()) else { return };
+        let Some(node) = record.node.filter(|_| !record.text.is_empty()) else { return };
         let of_alerts = [
             ("annotations", !rule.annotations.is_empty()),
             ("for", rule.hold != DurationMs::default()),
@@ -531,6 +543,10 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+fn is_mapping(node: &Node) -> bool {
+    matches!(node.kind, Kind::Mapping(_))
 }
 
 /// The name under which the errors of a rule go, found before its fields are read.

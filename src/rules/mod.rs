@@ -10,6 +10,7 @@
 mod config;
 mod yaml;
 mod file;
+mod lint;
 mod status;
 mod error;
 mod environment;
@@ -24,7 +25,10 @@ pub mod unit_test;
 pub use config::{GroupConfig, Place, RuleConfig, RuleFile};
 pub use environment::{Environment, Globals, Notify};
 pub use error::EvaluationError;
-pub use file::{MORE_DOCUMENTS, RuleFileError, RuleFileOptions, RuleOfError, load_files};
+pub use file::{
+    MORE_DOCUMENTS, RULE_FILE_BYTES_MAX, RuleFileError, RuleFileOptions, RuleOfError, load_files,
+};
 pub use group::{Evaluated, Group};
+pub use lint::{RuleIdentity, duplicate_rules, replaced_labels};
 pub use manager::RuleManager;
 pub use status::{ActiveAlert, AlertState, GroupStatus, RuleHealth, RuleKind, RuleStatus};

@@ -170,7 +170,7 @@ fn configuration_files_are_checked() {
     assert_eq!(run(&["check", "config", &good]).status.code(), Some(0));
     let output = run(&["check", "config", &good, &bad]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("globe"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("globe"));
 }
 
 #[test]

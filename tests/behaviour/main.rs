@@ -1,5 +1,7 @@
 //! What the crate promises, by behaviour: one binary, a module for each.
 
+mod bad_rule_table;
+mod check_rules;
 mod comes_back;
 mod command_line;
 mod http_api;

@@ -10,6 +10,9 @@ mod bad_bodies;
 mod bad_expositions;
 mod bad_input;
 mod bad_queries;
+#[path = "../behaviour/bad_rule_table.rs"]
+mod bad_rule_table;
+mod check_rules;
 mod compare;
 mod exporter;
 mod http;

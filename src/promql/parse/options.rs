@@ -15,4 +15,15 @@ impl ParserOptions {
     /// Everything on.
     pub const ALL: Self =
         Self { experimental_functions: true, extended_range_selectors: true, fill_modifiers: true };
+
+    /// Switches the feature of this name on, as `--enable-feature` names it; answers whether it is one of the parser.
+    pub fn enable(&mut self, feature: &str) -> bool {
+        match feature {
+            "promql-experimental-functions" => self.experimental_functions = true,
+            "promql-extended-range-selectors" => self.extended_range_selectors = true,
+            "promql-binop-fill-modifiers" => self.fill_modifiers = true,
+            _ => return false,
+        }
+        true
+    }
 }
