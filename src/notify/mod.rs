@@ -49,3 +49,6 @@ fn relabel_alert(alert: &Arc<Alert>, external: &Labels, rules: &[RelabelConfig])
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
