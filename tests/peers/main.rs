@@ -1,10 +1,11 @@
-//! perdura beside real peers: Prometheus, node_exporter and VictoriaMetrics as they are shipped.
+//! perdura beside real peers: Prometheus, Alertmanager, node_exporter and VictoriaMetrics as they are shipped.
 //!
 //! The environment variable `PERDURA_PEERS` names the folder with their binaries; a trial that needs one says that it
 //! is skipped and passes where the variable is not set. `PERDURA_STAND_IN` puts another binary, such as a real
 //! Prometheus, in perdura's place, which shows that a trial asks for nothing that a real one does not do; bad input alone
 //! asks for more: messages that say where, and histograms and labels that are checked.
 
+mod alertmanager;
 mod api;
 mod bad_bodies;
 mod bad_expositions;
