@@ -1,8 +1,10 @@
-//! The server's own metrics: counters, gauges and histograms, written in Prometheus' text format 0.0.4.
+//! The server's own metrics: counters, gauges, histograms and summaries, written in Prometheus' text format 0.0.4.
 //!
 //! A [`Registry`] hands out cheap handles; `GET /metrics` writes all of it. What is known elsewhere (series in the
 //! head, memory of the process) is asked for at that moment through [`Registry::on_scrape`]. Families appear in the
 //! order of their names, as upstream's client writes them.
+
+mod summary;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,6 +13,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::lock::lock;
 use crate::model::format_float;
+
+pub use summary::Summary;
 
 /// A number that only rises.
 #[derive(Clone, Debug, Default)]
@@ -78,16 +82,6 @@ impl Histogram {
         let bucket = self.0.bounds.partition_point(|bound| *bound < value);
         self.0.buckets[bucket].increment();
         self.0.sum.add(value);
-    }
-
-    /// How many observations there were.
-    pub fn count(&self) -> u64 {
-        self.0.buckets.iter().map(Counter::get).sum()
-    }
-
-    /// All observations together.
-    pub fn sum(&self) -> f64 {
-        self.0.sum.get()
     }
 }
 
@@ -287,8 +281,19 @@ impl Exposition {
             let labels: Vec<_> = labels.iter().copied().chain([("le", le.as_str())]).collect();
             self.sample(&format!("{name}_bucket"), &labels, count as f64);
         }
-        self.sample(&format!("{name}_sum"), labels, histogram.sum());
+        self.sample(&format!("{name}_sum"), labels, histogram.0.sum.get());
         self.sample(&format!("{name}_count"), labels, count as f64);
+    }
+
+    /// One series of a family of summaries, with these quantiles.
+    pub fn summary(&mut self, name: &str, labels: &[(&str, &str)], summary: &Summary, quantiles: &[f64]) {
+        for (quantile, value) in quantiles.iter().zip(summary.quantiles(quantiles)) {
+            let quantile = format_float(*quantile);
+            let labels: Vec<_> = labels.iter().copied().chain([("quantile", quantile.as_str())]).collect();
+            self.sample(name, &labels, value);
+        }
+        self.sample(&format!("{name}_sum"), labels, summary.sum());
+        self.sample(&format!("{name}_count"), labels, summary.count() as f64);
     }
 
     /// A family with one series without labels.
@@ -333,6 +338,15 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("s_sum 3.6\ns_count 3\n"), "{text}");
+    }
+
+    #[test]
+    fn summaries_have_their_quantiles() {
+        let summary = Summary::default();
+        summary.observe(0.5);
+        let mut out = Exposition::default();
+        out.summary("s", &[("a", "b")], &summary, &[0.9]);
+        assert_eq!(out.text, "s{a=\"b\",quantile=\"0.9\"} 0.5\ns_sum{a=\"b\"} 0.5\ns_count{a=\"b\"} 1\n");
     }
 
     #[test]

@@ -81,13 +81,12 @@ fn alertmanagers(out: &mut Exposition, alertmanagers: &[(String, Arc<Alertmanage
     let name = "prometheus_notifications_latency_histogram_seconds";
     out.family(name, "Latency histogram for sending alert notifications.", "histogram");
     for (url, metrics) in alertmanagers {
-        out.histogram(name, &[("alertmanager", url.as_str())], &metrics.latency);
+        out.histogram(name, &[("alertmanager", url.as_str())], &metrics.latency_buckets);
     }
     let name = "prometheus_notifications_latency_seconds";
     out.family(name, "Latency quantiles for sending alert notifications.", "summary");
     for (url, metrics) in alertmanagers {
-        let (count, sum) = (metrics.latency.count(), metrics.latency.sum());
-        observations(out, name, &[("alertmanager", url.as_str())], Observations { count, sum });
+        out.summary(name, &[("alertmanager", url.as_str())], &metrics.latency, &[0.5, 0.9, 0.99]);
     }
 }
 
@@ -344,6 +343,31 @@ fn heads_of_upstream(out: &mut Exposition, stats: &DatabaseStats) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::notify::NotifierOptions;
+
+    #[test]
+    fn alertmanagers_have_their_series() {
+        let metrics = Arc::new(AlertmanagerMetrics::default());
+        metrics.sent.add(5);
+        metrics.latency.observe(0.5);
+        let registry = Registry::default();
+        registry
+            .on_scrape(move |out| alertmanagers(out, &[("http://am/a".to_owned(), Arc::clone(&metrics))]));
+        register_notifier(&registry, &Notifier::new(NotifierOptions::default()));
+        let text = registry.expose();
+        for line in [
+            "prometheus_notifications_sent_total{alertmanager=\"http://am/a\"} 5",
+            "prometheus_notifications_errors_total{alertmanager=\"http://am/a\"} 0",
+            "prometheus_notifications_dropped_total{alertmanager=\"http://am/a\"} 0",
+            "prometheus_notifications_queue_length{alertmanager=\"http://am/a\"} 0",
+            "prometheus_notifications_latency_seconds{alertmanager=\"http://am/a\",quantile=\"0.99\"} 0.5",
+            "prometheus_notifications_latency_histogram_seconds_bucket{alertmanager=\"http://am/a\",le=\"0.01\"} 0",
+            "prometheus_notifications_queue_capacity 10000",
+            "prometheus_notifications_alertmanagers_discovered 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in {text}");
+        }
+    }
 
     #[test]
     fn dashboards_find_their_names() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 
-use crate::metrics::{Counter, Gauge, Histogram};
+use crate::metrics::{Counter, Gauge, Histogram, Summary};
 
 /// Upper bounds of the buckets of latencies, in seconds; upstream's.
 const LATENCY_BOUNDS: [f64; 4] = [0.01, 0.1, 1.0, 10.0];
@@ -20,7 +20,9 @@ pub struct AlertmanagerMetrics {
     /// `prometheus_notifications_queue_length`: alerts.
     pub queued: Gauge,
     /// `prometheus_notifications_latency_seconds`: of requests that succeeded.
-    pub latency: Histogram,
+    pub latency: Summary,
+    /// `prometheus_notifications_latency_histogram_seconds`: the same ones.
+    pub latency_buckets: Histogram,
 }
 
 impl Default for AlertmanagerMetrics {
@@ -30,8 +32,17 @@ impl Default for AlertmanagerMetrics {
             errors: Counter::default(),
             dropped: Counter::default(),
             queued: Gauge::default(),
-            latency: Histogram::new(&LATENCY_BOUNDS),
+            latency: Summary::default(),
+            latency_buckets: Histogram::new(&LATENCY_BOUNDS),
         }
+    }
+}
+
+impl AlertmanagerMetrics {
+    /// Counts a request that succeeded.
+    pub(super) fn observe_latency(&self, seconds: f64) {
+        self.latency.observe(seconds);
+        self.latency_buckets.observe(seconds);
     }
 }
 

@@ -38,7 +38,7 @@ impl Sender {
         let count = batch.len() as u64;
         match self.try_send(batch).await {
             Ok(()) => {
-                metrics.latency.observe(began.elapsed().as_secs_f64());
+                metrics.observe_latency(began.elapsed().as_secs_f64());
                 metrics.sent.add(count);
             }
             Err(error) => {
