@@ -33,6 +33,16 @@ const FEATURES_ALWAYS_ON: [&str; 15] = [
     "created-timestamp-zero-ingestion",
 ];
 
+/// How rules are evaluated.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RuleOptions {
+    /// Most groups that are evaluated at a time.
+    pub(super) threads_max: usize,
+    pub(super) resend_delay_ms: i64,
+    pub(super) outage_tolerance_ms: i64,
+    pub(super) grace_period_ms: i64,
+}
+
 /// Everything that `serve` is started with.
 #[derive(Clone, Debug)]
 pub(super) struct ServeOptions {
@@ -43,6 +53,7 @@ pub(super) struct ServeOptions {
     pub(super) wal_sync: WalSync,
     pub(super) engine: EngineOptions,
     pub(super) notifier: NotifierOptions,
+    pub(super) rules: RuleOptions,
     pub(super) http: HttpOptions,
     pub(super) log_level: LogLevel,
     pub(super) log_format: LogFormat,
@@ -74,6 +85,7 @@ impl ServeOptions {
             http: http_options(flags, per_step_stats)?,
             engine,
             notifier: notifier_options(flags)?,
+            rules: rule_options(flags)?,
             log_level: flags.get("log.level").parse().map_err(|error| bad("log.level", error))?,
             log_format: flags.get("log.format").parse().map_err(|error| bad("log.format", error))?,
             warnings,
@@ -123,6 +135,15 @@ fn notifier_options(flags: &Flags) -> Result<NotifierOptions, String> {
         batch_size,
         drain_on_shutdown: flags.is_on("alertmanager.drain-notification-queue-on-shutdown"),
         ..defaults
+    })
+}
+
+fn rule_options(flags: &Flags) -> Result<RuleOptions, String> {
+    Ok(RuleOptions {
+        threads_max: number(flags, "query.max-concurrency")?,
+        resend_delay_ms: duration_ms(flags, "rules.alert.resend-delay")?,
+        outage_tolerance_ms: duration_ms(flags, "rules.alert.for-outage-tolerance")?,
+        grace_period_ms: duration_ms(flags, "rules.alert.for-grace-period")?,
     })
 }
 
@@ -275,6 +296,7 @@ mod tests {
             ("--query.max-samples=many", "--query.max-samples: "),
             ("--alertmanager.notification-queue-capacity=-1", "--alertmanager.notification-queue-capacity: "),
             ("--alertmanager.notification-batch-size=x", "--alertmanager.notification-batch-size: "),
+            ("--rules.alert.resend-delay=x", "--rules.alert.resend-delay: "),
             ("--wal-sync=sometimes", "--wal-sync: "),
             ("--wal-sync=interval=x", "--wal-sync: "),
             ("--web.cors.origin=(", "--web.cors.origin: "),

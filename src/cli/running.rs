@@ -10,10 +10,17 @@ use crate::http::Settings;
 use crate::metrics::{Gauge, Registry};
 use crate::model::Timestamp;
 use crate::notify::{Notifier, NotifierOptions};
+use crate::promql::Engine;
+use crate::rules::{
+    Environment, Globals, PreparedRules, RuleFileError, RuleFileOptions, RuleManager, load_files,
+};
 use crate::scrape::{ScrapeManager, ScrapeOptions};
 use crate::storage::{Append, OutOfOrder};
 
 use super::options::ServeOptions;
+
+/// Errors of rule files that are told at a time.
+const RULE_ERRORS_SAID: usize = 20;
 
 /// The configured parts of the program.
 pub(super) struct Running {
@@ -27,6 +34,9 @@ pub(super) struct Running {
     pub(super) scrape: ScrapeManager,
     /// Where alerts go.
     pub(super) notifier: Notifier,
+    /// The groups of rules.
+    pub(super) rules: RuleManager,
+    engine: Engine,
     /// What the server shows and follows.
     pub(super) settings: Arc<RwLock<Arc<Settings>>>,
     reload_worked: Gauge,
@@ -38,6 +48,7 @@ impl Running {
     pub(super) async fn start(
         options: &ServeOptions,
         database: Arc<Database>,
+        engine: Engine,
         registry: &Registry,
     ) -> Result<Self, String> {
         let scrape = ScrapeManager::new(
@@ -48,6 +59,10 @@ impl Running {
                 ..ScrapeOptions::default()
             },
         );
+        let notifier = Notifier::new(NotifierOptions {
+            file_read_errors: scrape.metrics().file_read_errors.clone(),
+            ..options.notifier.clone()
+        });
         let running = Self {
             config_file: options.config_file.clone(),
             built_in: Config::scraping_itself(
@@ -55,10 +70,9 @@ impl Running {
                 &format!("{}/metrics", options.http.route_prefix),
             ),
             retention_ms: options.retention_ms,
-            notifier: Notifier::new(NotifierOptions {
-                file_read_errors: scrape.metrics().file_read_errors.clone(),
-                ..options.notifier.clone()
-            }),
+            rules: rule_manager(options, &database, engine.clone(), notifier.clone()),
+            engine,
+            notifier,
             scrape,
             database,
             settings: Arc::default(),
@@ -72,6 +86,7 @@ impl Running {
             ),
         };
         running.reload().await?;
+        running.rules.start();
         Ok(running)
     }
 
@@ -84,22 +99,25 @@ impl Running {
         tried
     }
 
+    /// First everything that can fail, then everything that cannot.
     async fn load_and_apply(&self) -> Result<(), String> {
-        let config = match &self.config_file {
-            None => self.built_in.clone(),
-            Some(path) => {
-                // Reading files may block.
-                let path = path.clone();
-                let loaded = tokio::task::spawn_blocking(move || load(&path));
-                loaded.await.map_err(|error| format!("reading the configuration failed: {error}"))??
-            }
-        };
+        // Reading files may block.
+        let (path, built_in) = (self.config_file.clone(), self.built_in.clone());
+        let (engine, rules) = (self.engine.clone(), self.rules.clone());
+        let loaded = tokio::task::spawn_blocking(move || {
+            let config = path.map_or(Ok(built_in), |path| load(&path))?;
+            let rules = prepare_rules(&config, &engine, &rules)?;
+            Ok::<_, String>((config, rules))
+        });
+        let (config, rules) =
+            loaded.await.map_err(|error| format!("reading the configuration failed: {error}"))??;
         let alerting = Notifier::prepare(&config.alerting, &config.global.external_label_set())
             .map_err(|error| format!("cannot apply the configuration: {error}"))?;
         // Of what can fail, this is the last.
         let jobs = config.jobs().cloned().collect();
         self.scrape.apply(jobs).await.map_err(|error| format!("cannot apply the configuration: {error}"))?;
         self.notifier.apply(alerting).await;
+        self.rules.commit(rules);
         self.apply(&config, Clock::System.now_ms());
         Ok(())
     }
@@ -142,9 +160,53 @@ impl Running {
 
     /// Ends what was started.
     pub(super) async fn stop(&self) {
+        // Rules end before scrapes do: targets that are no longer scraped would make alerts.
+        let rules = self.rules.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || rules.stop()).await {
+            tracing::error!(%error, "stopping the rules failed");
+        }
         self.scrape.stop().await;
         self.notifier.stop().await;
     }
+}
+
+fn rule_manager(
+    options: &ServeOptions,
+    database: &Arc<Database>,
+    engine: Engine,
+    notifier: Notifier,
+) -> RuleManager {
+    let mut environment = Environment::new(engine, database.clone(), database.clone());
+    environment.notify = Box::new(move |alerts| notifier.send(alerts));
+    environment.external_url.clone_from(&options.http.external_url);
+    environment.resend_delay_ms = options.rules.resend_delay_ms;
+    environment.outage_tolerance_ms = options.rules.outage_tolerance_ms;
+    environment.grace_period_ms = options.rules.grace_period_ms;
+    RuleManager::new(Arc::new(environment), Clock::System, options.rules.threads_max)
+}
+
+/// Reads the rule files of a configuration; the error names what is wrong with them, and where.
+fn prepare_rules(config: &Config, engine: &Engine, rules: &RuleManager) -> Result<PreparedRules, String> {
+    let global = &config.global;
+    let options = RuleFileOptions {
+        parser: engine.options().parser,
+        name_validation: global.metric_name_validation_scheme.unwrap_or_default(),
+        ignore_unknown_fields: false,
+    };
+    let globals =
+        Globals { external_labels: global.external_label_set(), query_offset_ms: global.rule_query_offset.0 };
+    let patterns = config.rule_files.iter().map(String::as_str);
+    load_files(patterns, &options)
+        .and_then(|files| rules.prepare(&files, global.evaluation_interval.0, globals))
+        .map_err(|errors| said_of_rules(&errors))
+}
+
+fn said_of_rules(errors: &[RuleFileError]) -> String {
+    let mut said: Vec<String> = errors.iter().take(RULE_ERRORS_SAID).map(ToString::to_string).collect();
+    if errors.len() > RULE_ERRORS_SAID {
+        said.push(format!("and {} more", errors.len() - RULE_ERRORS_SAID));
+    }
+    format!("cannot load rules: {}", said.join("; "))
 }
 
 /// Servers with different names scrape the same targets at different times.

@@ -66,7 +66,8 @@ async fn serve(options: ServeOptions) -> Result<(), String> {
     let registry = Arc::new(Registry::default());
     let database = open(&options).await?;
     facts::register(&registry, &database);
-    let running = Running::start(&options, Arc::clone(&database), &registry).await?;
+    let engine = Engine::new(options.engine.clone());
+    let running = Running::start(&options, Arc::clone(&database), engine.clone(), &registry).await?;
     facts::register_scrape(&registry, &running.scrape);
     facts::register_notifier(&registry, &running.notifier);
     let (control, mut asked) = mpsc::channel(4);
@@ -77,8 +78,8 @@ async fn serve(options: ServeOptions) -> Result<(), String> {
         database: Some(database.clone()),
         scrape: Some(running.scrape.clone()),
         notifier: Some(running.notifier.clone()),
-        rules: None,
-        engine: Engine::new(options.engine.clone()),
+        rules: Some(running.rules.clone()),
+        engine,
         registry,
         control,
         settings: Arc::clone(&running.settings),

@@ -162,7 +162,6 @@ impl Config {
     pub fn unserved(&self) -> Vec<String> {
         let sections = [
             ("runtime", self.runtime.gogc.is_some()),
-            ("rule_files", !self.rule_files.is_empty()),
             ("tracing", self.tracing.is_some()),
             ("remote_write", !self.remote_write.is_empty()),
             ("remote_read", !self.remote_read.is_empty()),

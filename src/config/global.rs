@@ -138,14 +138,7 @@ impl GlobalConfig {
     }
 
     pub(super) fn unserved(&self) -> Vec<String> {
-        let settings = [
-            (
-                "evaluation_interval",
-                self.evaluation_interval != MINUTE && self.evaluation_interval != DurationMs(0),
-            ),
-            ("rule_query_offset", self.rule_query_offset != DurationMs(0)),
-            ("query_log_file", !self.query_log_file.is_empty()),
-        ];
+        let settings = [("query_log_file", !self.query_log_file.is_empty())];
         settings.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| format!("global.{name}")).collect()
     }
 }

@@ -18,7 +18,8 @@ pub(super) const ALERTS: &str = "ALERTS";
 pub(super) const ALERTS_FOR_STATE: &str = "ALERTS_FOR_STATE";
 /// Label that holds an alert's name.
 pub(super) const ALERT_NAME: &str = "alertname";
-const ALERT_STATE: &str = "alertstate";
+/// Label that holds its state.
+pub(super) const ALERT_STATE: &str = "alertstate";
 
 /// How long a resolved alert is kept, and told of again and again: an Alertmanager may have missed it.
 const RESOLVED_RETENTION_MS: i64 = 15 * 60_000;
@@ -28,7 +29,7 @@ const DELAYS_UNTIL_INVALID: i64 = 4;
 /// An alerting rule and its alerts.
 #[derive(Debug)]
 pub(super) struct AlertingRule {
-    name: String,
+    pub(super) name: String,
     pub(super) hold_ms: i64,
     pub(super) keep_firing_for_ms: i64,
     /// The rule's labels as they were written, those of its group among them.
@@ -64,7 +65,8 @@ pub(super) struct Found {
 }
 
 impl Alert {
-    fn pending(found: Found, at: Timestamp) -> Self {
+    /// An alert that begins now.
+    pub(super) fn pending(found: Found, at: Timestamp) -> Self {
         Self {
             annotations: found.annotations,
             state: AlertState::Pending,
@@ -231,8 +233,7 @@ impl AlertingRule {
 
     /// A label whose template gave nothing stands here as it was written, as upstream has it.
     fn series(&self, labels: &Labels, metric: &str, state: Option<AlertState>) -> Labels {
-        let mut all: BTreeMap<&str, &str> =
-            self.label_texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        let mut all: BTreeMap<&str, &str> = self.label_texts().collect();
         all.extend(labels.iter().map(|label| (label.name, label.value)));
         all.insert(METRIC_NAME, metric);
         all.insert(ALERT_NAME, &self.name);
@@ -263,6 +264,11 @@ impl AlertingRule {
                 }
             })
             .collect()
+    }
+
+    /// The rule's labels as they were written, those of its group among them.
+    pub(super) fn label_texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.label_texts.iter().map(|(name, text)| (name.as_str(), text.as_str()))
     }
 
     /// Moves all times of its alerts, as the clock was moved.

@@ -1,6 +1,7 @@
 //! Why one evaluation of a rule failed.
 
 use crate::promql::QueryError;
+use crate::storage::SelectError;
 
 /// Why an evaluation failed. The texts are upstream's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -9,6 +10,9 @@ pub enum EvaluationError {
     /// Its query failed.
     #[error("{0}")]
     Query(#[from] QueryError),
+    /// What was stored of its alerts cannot be read.
+    #[error("{0}")]
+    Stored(#[from] SelectError),
     /// Its query gives a text or a range.
     #[error("rule result is not a vector or scalar")]
     NotVector,

@@ -7,11 +7,13 @@ use crate::model::{Labels, Timestamp, stale_nan};
 use crate::promql::{Engine, QueryError, SampleValue};
 use crate::storage::{Acceptance, Append, AppendError, Batch, RejectReason};
 
+use super::alerting::AlertingRule;
 use super::config::GroupConfig;
 use super::dependencies::levels;
 use super::environment::Environment;
 use super::error::EvaluationError;
 use super::file::{RuleFileError, RuleOfError};
+use super::restore::restore;
 use super::rule::{Moment, Results, Rule, RuleBody};
 use super::status::GroupStatus;
 
@@ -24,11 +26,24 @@ pub struct Group {
     pub(super) rules: Vec<Rule>,
     levels: Vec<Vec<usize>>,
     /// Series of rules that are gone; the next evaluation ends them.
-    pub(super) orphans: Vec<Labels>,
+    orphans: Vec<Labels>,
+    restore: Restore,
     last_at: Option<Timestamp>,
     took: Duration,
     last_evaluation: Option<Timestamp>,
 }
+
+/// How far the alerts are from what was stored of them before the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Restore {
+    /// After so many evaluations more: the first may come before targets were scraped and other rules evaluated.
+    After(u32),
+    /// They were restored, or never will be.
+    Done,
+}
+
+/// Evaluations before alerts are restored.
+const EVALUATIONS_BEFORE_RESTORE: u32 = 2;
 
 /// What one evaluation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +54,8 @@ pub struct Evaluated {
     pub failures: u64,
     /// Samples that the rules gave.
     pub samples: u64,
+    /// How long it took to restore alerts after a restart, where that was done.
+    pub restored: Option<Duration>,
 }
 
 impl Group {
@@ -73,6 +90,7 @@ impl Group {
             config: config.clone(),
             rules,
             orphans: Vec::new(),
+            restore: Restore::Done,
             last_at: None,
             took: Duration::ZERO,
             last_evaluation: None,
@@ -94,6 +112,65 @@ impl Group {
         self.interval_ms
     }
 
+    /// Its alerts are to be restored from what is stored of them. Until then nothing is stored of them.
+    pub(super) fn restore_later(&mut self) {
+        self.restore = Restore::After(EVALUATIONS_BEFORE_RESTORE);
+        self.alerting_rules().for_each(|rule| rule.restored = false);
+    }
+
+    fn alerting_rules(&mut self) -> impl Iterator<Item = &mut AlertingRule> {
+        self.rules.iter_mut().filter_map(|rule| match &mut rule.body {
+            RuleBody::Alerting(rule) => Some(rule),
+            RuleBody::Recording(_) => None,
+        })
+    }
+
+    /// Whether a reload that brings `other` in its place changes nothing.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let (own, its) = (&self.config, &other.config);
+        self.interval_ms == other.interval_ms
+            && (&self.file, &own.name, own.limit, own.query_offset)
+                == (&other.file, &its.name, its.limit, its.query_offset)
+            && self.rules.len() == other.rules.len()
+            && self.rules.iter().zip(&other.rules).all(|(own, its)| own.is_like(its))
+    }
+
+    /// Takes over what `before` knows, which is the same group before a reload: alerts and series of the rules that
+    /// have the same name and labels, the first of them from the first and so on. Series of the others end with the
+    /// next evaluation.
+    pub(super) fn take_over(&mut self, before: Self) {
+        self.restore = before.restore;
+        let still_to_restore = self.restore != Restore::Done;
+        self.alerting_rules().for_each(|rule| rule.restored = !still_to_restore);
+        (self.took, self.last_evaluation, self.last_at) =
+            (before.took, before.last_evaluation, before.last_at);
+        self.orphans.extend(before.orphans);
+        let mut heirs: Vec<Option<&mut Rule>> = self.rules.iter_mut().map(Some).collect();
+        for rule in before.rules {
+            let heir = heirs.iter_mut().find(|heir| heir.as_ref().is_some_and(|heir| heir.continues(&rule)));
+            match heir.and_then(Option::take) {
+                Some(heir) => heir.take_over(rule),
+                None => self.orphans.extend(rule.series),
+            }
+        }
+    }
+
+    /// All series that it wrote last and that nobody will go on with once it is gone.
+    pub(super) fn into_series(self) -> Vec<Labels> {
+        self.orphans.into_iter().chain(self.rules.into_iter().flat_map(|rule| rule.series)).collect()
+    }
+
+    /// The time of queries and of what is recorded, for an evaluation at `at`.
+    pub(super) fn query_time(&self, environment: &Environment, at: Timestamp) -> Timestamp {
+        let offset_ms = self.config.query_offset.map_or(environment.globals().query_offset_ms, |ms| ms.0);
+        at.saturating_sub(offset_ms)
+    }
+
+    /// How long each rule took in the latest evaluation.
+    pub(super) fn rule_times(&self) -> impl Iterator<Item = Duration> {
+        self.rules.iter().map(|rule| rule.took)
+    }
+
     /// Evaluates all rules at `at` and writes what they give. `began`: what the clock shows, for the status alone.
     ///
     /// The result is that of evaluating and writing rule after rule. Alerts are sent before anything is written.
@@ -101,12 +178,11 @@ impl Group {
         let started = Instant::now();
         self.follow_clock(at);
         let globals = environment.globals();
-        let offset_ms = self.config.query_offset.map_or(globals.query_offset_ms, |offset| offset.0);
         let moment = Moment {
             environment,
             globals: &globals,
             at,
-            query_at: at.saturating_sub(offset_ms),
+            query_at: self.query_time(environment, at),
             began,
             limit: self.config.limit,
             interval_ms: self.interval_ms,
@@ -117,6 +193,7 @@ impl Group {
         }
         if !environment.is_cancelled() {
             self.end_orphans(&moment);
+            evaluated.restored = self.restore_when_due(&moment);
         }
         self.took = started.elapsed();
         self.last_evaluation = Some(began);
@@ -127,11 +204,7 @@ impl Group {
     fn follow_clock(&mut self, at: Timestamp) {
         if let Some(last) = self.last_at.filter(|last| at < *last) {
             let by_ms = at.saturating_sub(self.interval_ms).saturating_sub(last);
-            for rule in &mut self.rules {
-                if let RuleBody::Alerting(rule) = &mut rule.body {
-                    rule.shift(by_ms);
-                }
-            }
+            self.alerting_rules().for_each(|rule| rule.shift(by_ms));
         }
         self.last_at = Some(at);
     }
@@ -195,17 +268,28 @@ impl Group {
         }
     }
 
-    /// Ends the series of rules that are gone. What another rule writes now is refused, as it should be.
     fn end_orphans(&mut self, moment: &Moment<'_>) {
-        if self.orphans.is_empty() {
-            return;
+        if end_series(moment.environment, &self.orphans, moment.query_at) {
+            self.orphans.clear();
         }
-        match append(moment.environment, markers(&self.orphans, moment.query_at)) {
-            Ok(_) => self.orphans.clear(),
-            Err(error) => {
-                tracing::warn!(file = %self.file, group = %self.config.name, %error, "Stale sample appending for previous configuration failed");
+    }
+
+    /// Restores the alerts if it is time; answers how long that took.
+    fn restore_when_due(&mut self, moment: &Moment<'_>) -> Option<Duration> {
+        let Restore::After(left) = self.restore else { return None };
+        if left > 1 {
+            self.restore = Restore::After(left - 1);
+            return None;
+        }
+        let started = Instant::now();
+        for rule in &mut self.rules {
+            if let RuleBody::Alerting(alerting) = &mut rule.body {
+                restore(alerting, &rule.query, moment);
+                alerting.restored = true;
             }
         }
+        self.restore = Restore::Done;
+        Some(started.elapsed())
     }
 
     /// What is shown of it.
@@ -300,11 +384,18 @@ fn push_marker(batch: &mut Batch, labels: &Labels, t: Timestamp) {
     batch.push_float(t, 0, stale_nan());
 }
 
-/// Stale markers for `series` at `t`.
-pub(super) fn markers(series: &[Labels], t: Timestamp) -> Batch {
+/// Ends series of rules that are gone; answers whether it worked. What another rule has written since is refused, as
+/// it should be.
+pub(super) fn end_series(environment: &Environment, series: &[Labels], t: Timestamp) -> bool {
     let mut batch = Batch::default();
     series.iter().for_each(|labels| push_marker(&mut batch, labels, t));
-    batch
+    match append(environment, batch) {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::warn!(%error, series = series.len(), "Stale sample appending for previous configuration failed");
+            false
+        }
+    }
 }
 
 /// Writes results: only what is newer than what their series hold, as upstream.
@@ -320,4 +411,4 @@ fn append(environment: &Environment, batch: Batch) -> Result<Vec<RefusedEntry>, 
 
 #[cfg(test)]
 #[path = "group_tests.rs"]
-mod tests;
+pub(super) mod tests;

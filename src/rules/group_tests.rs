@@ -119,7 +119,7 @@ fn results_are_recorded_with_the_rules_labels() {
     let mut config = group(vec![rule, record("twice", "job:up * 2"), record("one", "scalar(vector(1))")]);
     config.labels = labels(&[("team", "group"), ("zone", "z")]);
     let mut group = bench.group(&config);
-    assert_eq!(bench.run(&mut group, 1), Evaluated { rules: 3, failures: 0, samples: 3 });
+    assert_eq!(bench.run(&mut group, 1), Evaluated { rules: 3, samples: 3, ..Evaluated::default() });
     let series = r#"{job="a", team="x", zone="z"}"#.to_owned();
     assert_eq!(bench.read("job:up"), [(series, vec![(1, Some(3.0))])]);
     let series = r#"{job="a", team="group", zone="z"}"#.to_owned();
@@ -210,7 +210,7 @@ fn refused_results_are_the_rules_error() {
     bench.write(&[("__name__", "r"), ("a", "1")], &[(2 * MINUTE, 5.0)]);
     bench.write(&[("__name__", "r"), ("a", "2")], &[(MINUTE, 5.0)]);
     let mut group = bench.group(&group(vec![record("r", "m"), record("s", "m")]));
-    assert_eq!(bench.run(&mut group, 1), Evaluated { rules: 2, failures: 1, samples: 4 });
+    assert_eq!(bench.run(&mut group, 1), Evaluated { rules: 2, failures: 1, samples: 4, restored: None });
     let status = group.status();
     assert_eq!((status.rules[0].health, status.rules[1].health), (RuleHealth::Bad, RuleHealth::Good));
     assert_eq!(status.rules[0].last_error, "out of order sample");
@@ -362,4 +362,119 @@ fn a_bad_rule_is_named_with_its_place() {
         error.starts_with("f.yml: 0:0: group \"group\", rule 2, \"b\": could not parse expression: 1:5: "),
         "{error}"
     );
+}
+
+/// Runs a rule through `before`, restarts, and answers state and times in minutes of its alerts after each of `after`.
+fn restarted(
+    bench: &Bench,
+    rule: RuleConfig,
+    before: std::ops::RangeInclusive<i64>,
+    after: std::ops::RangeInclusive<i64>,
+) -> Vec<Option<(AlertState, i64)>> {
+    let config = group(vec![rule]);
+    let mut group = bench.group(&config);
+    before.for_each(|minute| bench.pass(&mut group, minute));
+    bench.sent();
+    let mut group = bench.group(&config);
+    group.restore_later();
+    let mut seen = Vec::new();
+    for minute in after {
+        let restored = bench.run(&mut group, minute).restored;
+        let status = group.status();
+        let RuleKind::Alerting { alerts, .. } = &status.rules[0].kind else { panic!("an alerting rule") };
+        seen.push(alerts.first().map(|alert| (alert.state, alert.active_at / MINUTE)));
+        assert_eq!(restored.is_some(), seen.len() == 2, "after the second evaluation");
+    }
+    seen
+}
+
+fn down(bench: &Bench, minutes: std::ops::RangeInclusive<i64>) {
+    bench.write(&[("__name__", "up"), ("job", "a")], &minutes.map(|i| (i * MINUTE, 0.0)).collect::<Vec<_>>());
+}
+
+#[test]
+fn after_a_restart_pending_alerts_go_on() {
+    use AlertState::{Firing, Pending};
+    let bench = Bench::with(|environment| environment.grace_period_ms = 2 * MINUTE);
+    down(&bench, 1..=60);
+    // Pending for 5 minutes of 20, 4 minutes away: 15 minutes remain from the second evaluation on.
+    let seen = restarted(&bench, alert("Down", "up == 0", 20), 10..=15, 20..=36);
+    assert_eq!(seen[0], Some((Pending, 20)));
+    assert_eq!(seen[1], Some((Pending, 16)));
+    assert_eq!((seen[15], seen[16]), (Some((Pending, 16)), Some((Firing, 16))));
+    let since: Vec<_> =
+        bench.read("ALERTS_FOR_STATE").remove(0).1.into_iter().map(|sample| sample.0).collect();
+    let expected: Vec<i64> = (10..=15).chain(22..=36).collect();
+    assert_eq!(since, expected, "nothing is stored before what was stored is restored");
+}
+
+#[test]
+fn after_a_restart_firing_alerts_fire() {
+    use AlertState::{Firing, Pending};
+    let bench = Bench::new();
+    down(&bench, 1..=60);
+    let seen = restarted(&bench, alert("Down", "up == 0", 12), 10..=23, 30..=32);
+    assert_eq!(seen, [Some((Pending, 30)), Some((Pending, 10)), Some((Firing, 10))]);
+    let bench = Bench::new();
+    down(&bench, 1..=60);
+    let seen = restarted(&bench, alert("Down", "up == 0", 5), 10..=16, 30..=32);
+    assert_eq!(seen[2], Some((Firing, 10)), "also those that wait for less than the grace period");
+}
+
+#[test]
+fn after_a_restart_there_is_a_grace_period() {
+    use AlertState::{Firing, Pending};
+    let bench = Bench::with(|environment| environment.grace_period_ms = 6 * MINUTE);
+    down(&bench, 1..=60);
+    let seen = restarted(&bench, alert("Down", "up == 0", 10), 10..=19, 21..=28);
+    assert_eq!(seen[1], Some((Pending, 18)), "one minute remains, six are waited from minute 22 on");
+    assert_eq!((seen[6], seen[7]), (Some((Pending, 18)), Some((Firing, 18))));
+    let bench = Bench::with(|environment| environment.grace_period_ms = 6 * MINUTE);
+    down(&bench, 1..=60);
+    let seen = restarted(&bench, alert("Down", "up == 0", 5), 10..=13, 21..=25);
+    assert_eq!(seen[1], Some((Pending, 19)), "who waits for less than the grace period goes on");
+    assert_eq!((seen[2], seen[3]), (Some((Pending, 19)), Some((Firing, 19))));
+}
+
+#[test]
+fn after_a_long_outage_alerts_start_anew() {
+    let bench = Bench::with(|environment| environment.outage_tolerance_ms = 5 * MINUTE);
+    down(&bench, 1..=60);
+    let seen = restarted(&bench, alert("Down", "up == 0", 20), 10..=15, 20..=21);
+    assert_eq!(seen[1], Some((AlertState::Pending, 20)));
+    let bench = Bench::new();
+    down(&bench, 1..=12);
+    bench.write(&[("__name__", "up"), ("job", "a")], &[(13 * MINUTE, 1.0)]);
+    down(&bench, 20..=30);
+    let seen = restarted(&bench, alert("Down", "up == 0", 20), 10..=15, 20..=21);
+    assert_eq!(seen[1], Some((AlertState::Pending, 20)), "it had ended before");
+}
+
+#[test]
+fn after_a_restart_alerts_linger() {
+    use AlertState::Firing;
+    let bench = Bench::new();
+    down(&bench, 1..=13);
+    bench.write(&[("__name__", "up"), ("job", "a")], &[(14 * MINUTE, 1.0), (60 * MINUTE, 1.0)]);
+    let mut rule = alert("Down", "up == 0", 2);
+    rule.keep_firing_for = DurationMs(8 * MINUTE);
+    rule.annotations = labels(&[("summary", "it is down")]);
+    // The condition held last at 13: with the minute after it, 8 minutes of firing on end at 22.
+    let seen = restarted(&bench, rule, 10..=15, 18..=23);
+    let firing = Some((Firing, 10));
+    assert_eq!(seen, [None, firing, firing, firing, None, None]);
+    let sent = bench.sent();
+    assert_eq!(sent[0].starts_at, 12 * MINUTE);
+    assert_eq!(sent[0].annotations.to_string(), r#"{summary="it is down"}"#);
+    assert_eq!(sent.last().expect("it was resolved").ends_at, 22 * MINUTE);
+}
+
+#[test]
+fn a_restored_alert_is_found_by_all_its_labels() {
+    let bench = Bench::new();
+    down(&bench, 1..=60);
+    let mut rule = alert("Down", "up == 0", 20);
+    rule.labels = labels(&[("team", "x"), ("job", "")]);
+    let seen = restarted(&bench, rule, 10..=15, 20..=21);
+    assert_eq!(seen[1], Some((AlertState::Pending, 16)));
 }

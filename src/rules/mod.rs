@@ -18,7 +18,9 @@ mod alerting;
 mod recording;
 mod dependencies;
 mod rule;
+mod restore;
 mod group;
+mod schedule;
 mod manager;
 pub mod unit_test;
 
@@ -30,5 +32,5 @@ pub use file::{
 };
 pub use group::{Evaluated, Group};
 pub use lint::{RuleIdentity, duplicate_rules, replaced_labels};
-pub use manager::RuleManager;
+pub use manager::{PreparedRules, RuleManager};
 pub use status::{ActiveAlert, AlertState, GroupStatus, RuleHealth, RuleKind, RuleStatus};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::model::{Labels, Timestamp};
 use crate::notify;
-use crate::promql::{Engine, Prepared, SampleValue};
+use crate::promql::{Engine, Prepared, SampleValue, VectorSample};
 
 use super::alerting::AlertingRule;
 use super::config::{GroupConfig, RuleConfig};
@@ -23,8 +23,8 @@ pub(super) struct Rule {
     pub(super) query: Prepared,
     /// The expression as the parser prints it.
     text: String,
-    /// Its labels with those of its group, as they were written.
-    pub(super) labels: Labels,
+    /// Its labels with those of its group, as they were written, by name.
+    labels: Vec<(String, String)>,
     pub(super) body: RuleBody,
     /// What the latest evaluation that worked recorded, in the order of canonical bytes.
     pub(super) series: Vec<Labels>,
@@ -42,6 +42,7 @@ pub(super) enum RuleBody {
 }
 
 /// When and where a rule is evaluated.
+#[derive(Clone, Copy)]
 pub(super) struct Moment<'a> {
     pub(super) environment: &'a Environment,
     pub(super) globals: &'a Globals,
@@ -55,6 +56,34 @@ pub(super) struct Moment<'a> {
     pub(super) interval_ms: i64,
 }
 
+impl Moment<'_> {
+    /// When the evaluation was that wrote samples of time `t`.
+    pub(super) fn evaluated_at(&self, t: Timestamp) -> Timestamp {
+        t.saturating_add(self.at.saturating_sub(self.query_at))
+    }
+
+    /// Which time an evaluation at `at` looks at.
+    pub(super) fn queried_at(&self, at: Timestamp) -> Timestamp {
+        at.saturating_sub(self.at.saturating_sub(self.query_at))
+    }
+}
+
+/// What a rule's expression gives.
+pub(super) fn ask(query: &Prepared, moment: &Moment<'_>) -> Result<Vec<VectorSample>, EvaluationError> {
+    let environment = moment.environment;
+    let output = environment.engine.instant_prepared(
+        environment.select.as_ref(),
+        &environment.tenant,
+        query,
+        moment.query_at,
+        &environment.query_options(),
+    )?;
+    for note in output.warnings.iter().chain(&output.infos) {
+        tracing::debug!(query = query.text(), %note, "the query of a rule");
+    }
+    into_vector(output.value)
+}
+
 impl Rule {
     /// Parses the expression and the templates; the error says what is wrong with them.
     pub(super) fn new(engine: &Engine, group: &GroupConfig, config: &RuleConfig) -> Result<Self, String> {
@@ -65,11 +94,12 @@ impl Rule {
         } else {
             RuleBody::Alerting(AlertingRule::new(group, config)?)
         };
-        let labels = group.labels.iter().chain(&config.labels);
+        let mut labels = group.labels.clone();
+        labels.extend(config.labels.clone());
         Ok(Self {
             text: query.expr().to_string(),
             query,
-            labels: Labels::from_pairs(labels),
+            labels: labels.into_iter().collect(),
             config: config.clone(),
             body,
             series: Vec::new(),
@@ -94,19 +124,8 @@ impl Rule {
     }
 
     fn results(&mut self, moment: &Moment<'_>) -> Result<Results, EvaluationError> {
+        let samples = ask(&self.query, moment)?;
         let environment = moment.environment;
-        let (store, options) = (environment.select.as_ref(), environment.query_options());
-        let output = environment.engine.instant_prepared(
-            store,
-            &environment.tenant,
-            &self.query,
-            moment.query_at,
-            &options,
-        )?;
-        for note in output.warnings.iter().chain(&output.infos) {
-            tracing::debug!(rule = self.config.name(), %note, "a rule's query");
-        }
-        let samples = into_vector(output.value)?;
         match &mut self.body {
             RuleBody::Recording(rule) => rule.results(samples, moment.limit),
             RuleBody::Alerting(rule) => {
@@ -135,12 +154,36 @@ impl Rule {
         self.last_error = error;
     }
 
+    /// Whether both say the same; where they stand does not matter.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let (own, its) = (&self.config, &other.config);
+        self.continues(other)
+            && self.text == other.text
+            && (own.hold, own.keep_firing_for, &own.annotations)
+                == (its.hold, its.keep_firing_for, &its.annotations)
+    }
+
+    /// Whether its alerts and series are those of `before`, which stood in the same group before a reload.
+    pub(super) fn continues(&self, before: &Self) -> bool {
+        self.config.name() == before.config.name()
+            && self.config.alert.is_empty() == before.config.alert.is_empty()
+            && self.labels == before.labels
+    }
+
+    /// Goes on with the alerts and series of `before`.
+    pub(super) fn take_over(&mut self, before: Self) {
+        self.series = before.series;
+        if let (RuleBody::Alerting(own), RuleBody::Alerting(before)) = (&mut self.body, before.body) {
+            own.active = before.active;
+        }
+    }
+
     /// What is shown of it.
     pub(super) fn status(&self) -> RuleStatus {
         RuleStatus {
             name: self.config.name().to_owned(),
             query: self.text.clone(),
-            labels: self.labels.clone(),
+            labels: Labels::from_pairs(self.labels.iter().map(|(name, value)| (name, value))),
             health: self.health,
             last_error: self.last_error.clone(),
             evaluation_seconds: self.took.as_secs_f64(),

@@ -58,7 +58,6 @@ fn every_section_is_read_and_what_is_not_served_is_named() {
     for name in [
         "runtime",
         "alerting.alertmanagers.0.sigv4",
-        "rule_files",
         "tracing",
         "remote_write",
         "remote_read",
@@ -177,8 +176,5 @@ scrape_configs:
 "#;
     let config = parse_text(inference).expect("the configuration is sound");
     assert_eq!(config.jobs().count(), 2);
-    assert_eq!(
-        config.unserved(),
-        ["global.evaluation_interval", "scrape_configs.dcgm-exporter.kubernetes_sd_configs"]
-    );
+    assert_eq!(config.unserved(), ["scrape_configs.dcgm-exporter.kubernetes_sd_configs"]);
 }
