@@ -77,6 +77,12 @@ impl Series {
         matchers.iter().all(|matcher| matcher.matches_labels(&self.labels))
     }
 
+    /// The series with its samples in `span` alone.
+    fn part(&self, span: TimeSpan) -> Self {
+        let samples = self.samples.range(span.start..=span.end).map(|(t, sample)| (*t, sample.clone()));
+        Self { labels: self.labels.clone(), samples: samples.collect(), exemplars: BTreeMap::new() }
+    }
+
     fn has_samples_in(&self, span: TimeSpan) -> bool {
         !span.is_empty() && self.samples.range(span.start..=span.end).next().is_some()
     }
@@ -215,7 +221,7 @@ impl Select for MemoryStore {
             .flat_map(|tenant| tenant.series.values())
             .filter(|series| series.matches(request.matchers) && series.has_samples_in(request.span))
             .take(limit)
-            .cloned()
+            .map(|series| series.part(request.span))
             .collect();
         drop(tenants);
         let labels: Vec<Labels> = rows.iter().map(|series| series.labels.clone()).collect();

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{
-    BUCKET_LABEL, CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Histogram, HistogramCounts,
-    Labels, METRIC_NAME, Span, Timestamp,
+    BUCKET_LABEL, CUSTOM_BUCKETS_SCHEMA, CounterResetHint, Histogram, HistogramCounts, Labels, METRIC_NAME,
+    Span, Timestamp,
 };
-use crate::promql::functions::native::indexed;
 use crate::promql::parse::SequenceValue;
 use crate::storage::Batch;
 
@@ -153,23 +152,6 @@ fn to_spans(buckets: Vec<(i32, f64)>) -> (Vec<Span>, Vec<f64>) {
         next = index + 1;
     }
     (spans, buckets.into_iter().map(|(_, population)| population).collect())
-}
-
-/// A histogram as a script writes it.
-pub(super) fn describe(histogram: &FloatHistogram) -> String {
-    let side = |spans, populations| -> Vec<(i32, f64)> { indexed(spans, populations).collect() };
-    format!(
-        "{{{{schema:{} count:{} sum:{} z_bucket:{} z_bucket_w:{} buckets:{:?} n_buckets:{:?} custom_values:{:?} counter_reset_hint:{:?}}}}}",
-        histogram.schema,
-        histogram.count,
-        histogram.sum,
-        histogram.zero_count,
-        histogram.zero_threshold,
-        side(&histogram.positive_spans, &histogram.positive_buckets),
-        side(&histogram.negative_spans, &histogram.negative_buckets),
-        histogram.custom_values,
-        histogram.counter_reset_hint,
-    )
 }
 
 #[cfg(test)]

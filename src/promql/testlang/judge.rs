@@ -5,7 +5,7 @@ use crate::promql::functions::native::indexed;
 use crate::promql::parse::SequenceValue;
 use crate::promql::{MatrixSeries, QueryValue, SampleValue, VectorSample};
 
-use super::classic::describe;
+use super::describe::describe;
 use super::expect::{Expectations, ExpectedResult, ExpectedSeries, Grid};
 
 /// Relative difference that two values may have.

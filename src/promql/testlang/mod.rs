@@ -7,6 +7,7 @@
 mod script;
 pub(crate) mod load;
 mod classic;
+pub(crate) mod describe;
 mod expect;
 mod judge;
 mod variants;
