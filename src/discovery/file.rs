@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::config::FileSdConfig;
+use super::glob::matching_files;
 use super::group::TargetGroup;
 
 /// Label that tells a target's file.
@@ -104,44 +105,6 @@ fn stamp_of(path: &Path) -> Option<(SystemTime, u64)> {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-/// The files that a pattern names, in order of their names; `*` and `?` count in the last part only.
-pub(crate) fn matching_files(pattern: &Path) -> Vec<PathBuf> {
-    let name = pattern.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    if !name.contains(['*', '?']) {
-        return if pattern.exists() { vec![pattern.to_owned()] } else { Vec::new() };
-    }
-    let folder = pattern.parent().unwrap_or(Path::new(""));
-    let listed = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let Ok(entries) = std::fs::read_dir(listed) else { return Vec::new() };
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut found: Vec<PathBuf> =
-        names.filter(|entry| matches_wildcards(&name, entry)).map(|entry| folder.join(entry)).collect();
-    found.sort_unstable();
-    found
-}
-
-/// Whether `name` matches a pattern in which `*` stands for any characters and `?` for one.
-fn matches_wildcards(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut at, mut in_name) = (0, 0);
-    let mut last_star: Option<(usize, usize)> = None;
-    while in_name < name.len() {
-        if pattern.get(at) == Some(&'*') {
-            last_star = Some((at, in_name));
-            at += 1;
-        } else if pattern.get(at).is_some_and(|c| *c == '?' || *c == name[in_name]) {
-            (at, in_name) = (at + 1, in_name + 1);
-        } else if let Some((star, taken)) = last_star {
-            // The last star takes one character more.
-            last_star = Some((star, taken + 1));
-            (at, in_name) = (star + 1, taken + 1);
-        } else {
-            return false;
-        }
-    }
-    pattern[at..].iter().all(|c| *c == '*')
-}
-
 fn read_groups(path: &Path) -> Result<Vec<TargetGroup>, FileSdError> {
     let shown = path.to_string_lossy().into_owned();
     let failed = |source| FileSdError::Io { path: shown.clone(), source };
@@ -233,20 +196,5 @@ mod tests {
         write(folder.path(), "t.json", r#"[{"targets":["b:2"]}]"#);
         assert!(found.refresh(false).0);
         assert_eq!(addresses(&found), ["b:2"]);
-    }
-
-    #[test]
-    fn wildcards_match_as_shells_do() {
-        for (pattern, name, expected) in [
-            ("tg-*.json", "tg-1.json", true),
-            ("tg-*.json", "tg-.json", true),
-            ("*a*b", "xaabxb", true),
-            ("t?.yml", "t1.yml", true),
-            ("t?.yml", "t.yml", false),
-            ("*.json", "a.yml", false),
-            ("a*", "b", false),
-        ] {
-            assert_eq!(matches_wildcards(pattern, name), expected, "{pattern} {name}");
-        }
     }
 }

@@ -5,13 +5,14 @@
 //! configuration. Mechanisms that are not built yet are read and named by [`DiscoveryConfigs::unserved`].
 
 mod config;
+mod glob;
 mod file;
 mod group;
 mod watch;
 
 pub use config::{DiscoveryConfigError, DiscoveryConfigs, FileSdConfig, check_address};
-pub(crate) use file::matching_files;
 pub use file::{FileDiscovery, FileSdError};
+pub(crate) use glob::{glob, matching_files};
 pub(crate) use group::ADDRESS_LABEL;
 pub use group::{LabelMap, TargetGroup};
 pub use watch::{FileWatch, LookedAt, WatchedFiles};

@@ -32,6 +32,12 @@ pub struct JunitCase {
 }
 
 impl JunitReport {
+    /// Whether every file could be run and every test passed.
+    pub fn passed(&self) -> bool {
+        let failed = |case: &JunitCase| !case.failures.is_empty();
+        self.suites.iter().all(|suite| suite.error.is_none() && !suite.cases.iter().any(failed))
+    }
+
     /// Writes the report as one line of XML.
     pub fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
         out.write_all(b"<testsuites>")?;

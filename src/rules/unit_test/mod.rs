@@ -12,8 +12,13 @@ mod alerts;
 mod samples;
 mod junit;
 mod hints;
+mod rule_set;
+mod case;
+mod run;
 
+pub use case::CaseOptions;
 pub use file::{
     AlertTest, ExpectedAlert, ExpectedSample, ExprTest, InputSeries, TestCase, TestFile, TestFileError,
 };
 pub use junit::{JunitCase, JunitReport, JunitSuite};
+pub use run::{RunOptions, Streams, run_files};
