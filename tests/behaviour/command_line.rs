@@ -116,6 +116,55 @@ fn it_serves_reloads_and_ends_in_order() {
 }
 
 #[test]
+fn alertmanagers_are_shown_and_stay_when_a_reload_fails() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let section = |more: &str| {
+        format!(
+            "
+global: {{scrape_interval: 1h}}
+alerting:
+  alertmanagers:
+  - static_configs: [{{targets: ['127.0.0.1:9', drop]}}]
+    path_prefix: am
+    relabel_configs: [{{source_labels: [__address__], regex: drop, action: drop}}]
+{more}"
+        )
+    };
+    let write = |text: &str| std::fs::write(folder.path().join("p.yml"), text).expect("there is room");
+    write(&section(""));
+    let flags = ["--config.file=p.yml", "--alertmanager.notification-queue-capacity=7"];
+    let mut served = Served::start(folder.path(), &flags);
+    let shown = concat!(
+        r#"{"activeAlertmanagers":[{"url":"http://127.0.0.1:9/am/api/v2/alerts"}],"#,
+        r#""droppedAlertmanagers":[{"url":"http://drop/am/api/v2/alerts"}]}"#
+    );
+    assert!(served.get("/api/v1/alertmanagers").contains(shown));
+
+    write(&section("  - tls_config: {ca_file: nowhere.pem}\nscrape_configs: [{job_name: new}]\n"));
+    served.signal("-HUP");
+    let line = wait_for(&mut served.log, "not loaded");
+    assert!(line.contains("alerting.alertmanagers.1: unable to read file"), "{line}");
+    assert!(served.get("/api/v1/alertmanagers").contains(shown));
+    assert!(served.get("/api/v1/scrape_pools").contains(r#""scrapePools":[]"#));
+    let metrics = served.get("/metrics");
+    for line in [
+        "prometheus_notifications_alertmanagers_discovered 1",
+        "prometheus_notifications_queue_capacity 7",
+        "prometheus_notifications_sent_total{alertmanager=\"http://127.0.0.1:9/am/api/v2/alerts\"} 0",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} in {metrics}");
+    }
+
+    write("alerting: {alertmanagers: [{static_configs: [{targets: [other]}]}]}\n");
+    served.signal("-HUP");
+    wait_for(&mut served.log, "configuration loaded");
+    let answer = served.get("/api/v1/alertmanagers");
+    assert!(answer.contains("http://other/api/v2/alerts") && !answer.contains("127.0.0.1"), "{answer}");
+    served.signal("-TERM");
+    assert_eq!(served.exit_code(), Some(0));
+}
+
+#[test]
 fn without_a_file_it_scrapes_itself() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let served = Served::start(folder.path(), &["--log.level=info"]);
