@@ -69,14 +69,19 @@ pub(super) fn html_safe_value(value: &impl serde::Serialize) -> Vec<u8> {
 
 /// A label set as an object.
 pub(super) fn labels(out: &mut Vec<u8>, labels: &Labels) {
+    texts(out, labels.iter().map(|label| (label.name, label.value)));
+}
+
+/// Texts by name as an object.
+pub(super) fn texts<'a>(out: &mut Vec<u8>, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) {
     out.push(b'{');
-    for (index, label) in labels.iter().enumerate() {
+    for (index, (name, text)) in pairs.into_iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
-        string(out, label.name);
+        string(out, name);
         out.push(b':');
-        string(out, label.value);
+        string(out, text);
     }
     out.push(b'}');
 }

@@ -1,6 +1,6 @@
 //! `/api/v1/rules`, `/api/v1/alerts`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -253,7 +253,7 @@ fn rule(out: &mut Vec<u8>, rule: &RuleStatus, with_alerts: bool) {
             json::member(out, "duration", |out| seconds(out, *hold_ms));
             json::member(out, "keepFiringFor", |out| seconds(out, *keep_firing_for_ms));
             json::member(out, "labels", |out| json::labels(out, &rule.labels));
-            json::member(out, "annotations", |out| json::labels(out, annotations));
+            json::member(out, "annotations", |out| json::texts(out, pairs(annotations)));
             json::member(out, "alerts", |out| match with_alerts {
                 true => json::list(out, alerts, alert),
                 false => out.extend_from_slice(b"null"),
@@ -278,7 +278,7 @@ fn how_it_went(out: &mut Vec<u8>, rule: &RuleStatus, kind: &str) {
 fn alert(out: &mut Vec<u8>, alert: &ActiveAlert) {
     out.extend_from_slice(b"{\"labels\":");
     json::labels(out, &alert.labels);
-    json::member(out, "annotations", |out| json::labels(out, &alert.annotations));
+    json::member(out, "annotations", |out| json::texts(out, pairs(&alert.annotations)));
     json::text_member(out, "state", alert.state.as_str());
     json::text_member(out, "activeAt", &rfc3339(alert.active_at));
     if let Some(since) = alert.keep_firing_since {
@@ -299,6 +299,10 @@ fn plain_value(value: &SampleValue) -> f64 {
 /// Milliseconds as seconds: whole ones and the fraction are divided apart, as upstream does it.
 fn seconds(out: &mut Vec<u8>, ms: i64) {
     json::number(out, (ms / 1_000) as f64 + (ms % 1_000) as f64 / 1_000.0);
+}
+
+fn pairs(texts: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
+    texts.iter().map(|(name, text)| (name.as_str(), text.as_str()))
 }
 
 #[cfg(test)]
@@ -330,7 +334,7 @@ mod tests {
                 state,
                 hold_ms: 1_500,
                 keep_firing_for_ms: 60_000,
-                annotations: Labels::from_pairs([("summary", "{{ $value }}")]),
+                annotations: [("summary".to_owned(), "{{ $value }}".to_owned())].into(),
                 alerts,
             },
             ..recording(name, "ml")
@@ -340,7 +344,7 @@ mod tests {
     fn active(state: AlertState, keep_firing_since: Option<i64>, value: f64) -> ActiveAlert {
         ActiveAlert {
             labels: Labels::from_pairs([("alertname", "Slow"), ("pod", "<a>")]),
-            annotations: Labels::from_pairs([("summary", "2")]),
+            annotations: [("summary".to_owned(), "2".to_owned())].into(),
             state,
             active_at: 1_435_781_451_000,
             keep_firing_since,

@@ -1,5 +1,7 @@
 //! What an Alertmanager is told.
 
+use std::collections::BTreeMap;
+
 use serde::{Serialize, Serializer};
 
 use crate::model::{Labels, Timestamp, format_rfc3339_ms};
@@ -12,8 +14,8 @@ const NO_TIME: &str = "0001-01-01T00:00:00.000Z";
 pub struct Alert {
     /// What identifies it, `alertname` among them. External labels are added when it is sent.
     pub labels: Labels,
-    /// What is said about it.
-    pub annotations: Labels,
+    /// What is said about it; a text may be empty.
+    pub annotations: BTreeMap<String, String>,
     /// When it began to fire.
     pub starts_at: Timestamp,
     /// Until when it holds without another word; in the past where it is resolved.
@@ -29,7 +31,7 @@ impl Serialize for Alert {
         #[serde(rename_all = "camelCase")]
         struct Posted<'a> {
             #[serde(skip_serializing_if = "Option::is_none")]
-            annotations: Option<AsMap<'a>>,
+            annotations: Option<&'a BTreeMap<String, String>>,
             ends_at: String,
             starts_at: String,
             #[serde(rename = "generatorURL", skip_serializing_if = "str::is_empty")]
@@ -38,7 +40,7 @@ impl Serialize for Alert {
         }
         let time = |t| format_rfc3339_ms(t).unwrap_or_else(|| NO_TIME.to_owned());
         Posted {
-            annotations: (!self.annotations.is_empty()).then_some(AsMap(&self.annotations)),
+            annotations: (!self.annotations.is_empty()).then_some(&self.annotations),
             ends_at: time(self.ends_at),
             starts_at: time(self.starts_at),
             generator_url: &self.generator_url,
@@ -64,7 +66,7 @@ mod tests {
     fn alerts_are_written_as_the_alertmanager_reads_them() {
         let mut alert = Alert {
             labels: Labels::from_pairs([("alertname", "GpuHot"), ("gpu", "\"0\"")]),
-            annotations: Labels::from_pairs([("summary", "95 °C\n")]),
+            annotations: BTreeMap::from([("summary".to_owned(), "95 °C\n".to_owned())]),
             starts_at: 1_700_000_000_123,
             ends_at: 1_700_000_240_000,
             generator_url: "http://p/graph?g0.expr=t&g0.tab=1".into(),
@@ -78,7 +80,7 @@ mod tests {
                 r#""labels":{"alertname":"GpuHot","gpu":"\"0\""}}"#
             )
         );
-        (alert.annotations, alert.generator_url) = (Labels::default(), String::new());
+        (alert.annotations, alert.generator_url) = Default::default();
         alert.ends_at = Timestamp::MAX;
         assert_eq!(
             written(&alert),

@@ -136,7 +136,7 @@ async fn start(config: &AlertingConfig, options: NotifierOptions) -> Notifier {
 fn alerts(numbers: std::ops::Range<u64>) -> Vec<Alert> {
     let alert = |n: u64| Alert {
         labels: Labels::from_pairs([("alertname", "Test"), ("n", n.to_string().as_str())]),
-        annotations: Labels::default(),
+        annotations: Default::default(),
         starts_at: 1_700_000_000_000,
         ends_at: 1_700_000_240_000,
         generator_url: String::new(),

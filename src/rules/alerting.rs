@@ -44,7 +44,7 @@ pub(super) struct AlertingRule {
 /// One alert: the state of one label set.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Alert {
-    pub(super) annotations: Labels,
+    pub(super) annotations: BTreeMap<String, String>,
     pub(super) state: AlertState,
     pub(super) value: SampleValue,
     /// Since when its condition holds.
@@ -60,7 +60,7 @@ pub(super) struct Alert {
 /// What an evaluation found for one label set.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Found {
-    pub(super) annotations: Labels,
+    pub(super) annotations: BTreeMap<String, String>,
     pub(super) value: SampleValue,
 }
 
@@ -143,8 +143,9 @@ impl AlertingRule {
                 query: &query,
             };
             let labels = self.labels_of(&sample.labels, &data);
-            let expanded = self.annotations.iter().map(|(name, text)| (name, self.expand(text, &data)));
-            let annotations = Labels::from_pairs(expanded.map(|(name, text)| (name, fitting(text))));
+            let expanded =
+                self.annotations.iter().map(|(name, text)| (name.clone(), self.expand(text, &data)));
+            let annotations = expanded.collect();
             if found.insert(labels, Found { annotations, value: sample.value }).is_some() {
                 return Err(EvaluationError::DuplicateAlert);
             }

@@ -266,10 +266,14 @@ fn alerts_wait_fire_and_are_resolved() {
 fn what_is_sent_says_since_when_and_until_when() {
     let bench = Bench::new();
     bench.write(&[("__name__", "up"), ("job", "a")], &[(MINUTE, 0.0), (2 * MINUTE, 0.0), (3 * MINUTE, 1.0)]);
-    let mut group = bench.group(&group(vec![alert("Down", "up == 0", 1)]));
+    let mut rule = alert("Down", "up == 0", 1);
+    rule.annotations = labels(&[("runbook", ""), ("summary", "it is down")]);
+    let annotations = rule.annotations.clone();
+    let mut group = bench.group(&group(vec![rule]));
     (1..=2).for_each(|minute| bench.pass(&mut group, minute));
     let firing = bench.sent().remove(0);
     assert_eq!(firing.labels.to_string(), r#"{alertname="Down", job="a"}"#);
+    assert_eq!(firing.annotations, annotations, "empty ones too");
     assert_eq!((firing.starts_at, firing.ends_at), (2 * MINUTE, 6 * MINUTE));
     assert_eq!(firing.generator_url, "http://here/graph?g0.expr=up+%3D%3D+0&g0.tab=1");
     bench.run(&mut group, 3);
@@ -465,7 +469,7 @@ fn after_a_restart_alerts_linger() {
     assert_eq!(seen, [None, firing, firing, firing, None, None]);
     let sent = bench.sent();
     assert_eq!(sent[0].starts_at, 12 * MINUTE);
-    assert_eq!(sent[0].annotations.to_string(), r#"{summary="it is down"}"#);
+    assert_eq!(sent[0].annotations, labels(&[("summary", "it is down")]));
     assert_eq!(sent.last().expect("it was resolved").ends_at, 22 * MINUTE);
 }
 

@@ -198,7 +198,7 @@ impl Rule {
             state: if self.last_evaluation.is_some() { rule.state() } else { AlertState::Unknown },
             hold_ms: rule.hold_ms,
             keep_firing_for_ms: rule.keep_firing_for_ms,
-            annotations: Labels::from_pairs(&self.config.annotations),
+            annotations: self.config.annotations.clone(),
             alerts: rule.active_alerts(),
         }
     }

@@ -1,5 +1,7 @@
 //! How groups, rules and alerts are doing, for those who look on.
 
+use std::collections::BTreeMap;
+
 use crate::model::{Labels, Timestamp};
 use crate::promql::SampleValue;
 
@@ -57,7 +59,7 @@ pub enum RuleKind {
         /// `keep_firing_for`, in milliseconds.
         keep_firing_for_ms: i64,
         /// Annotations, templates unexpanded.
-        annotations: Labels,
+        annotations: BTreeMap<String, String>,
         /// Alerts that are pending or firing, in the order of their labels.
         alerts: Vec<ActiveAlert>,
     },
@@ -117,8 +119,8 @@ impl AlertState {
 pub struct ActiveAlert {
     /// What identifies it.
     pub labels: Labels,
-    /// What is said about it.
-    pub annotations: Labels,
+    /// What is said about it; unlike a label, a text may be empty.
+    pub annotations: BTreeMap<String, String>,
     /// How far it has come.
     pub state: AlertState,
     /// Since when its condition holds.

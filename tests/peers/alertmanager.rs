@@ -54,7 +54,7 @@ alertmanagers:
 fn alert(n: &str, starts_at: Timestamp, ends_at: Timestamp) -> Alert {
     Alert {
         labels: Labels::from_pairs([("alertname", "GpuHot"), ("n", n), ("gpu", "\"0\" \\ <&>\n°")]),
-        annotations: Labels::from_pairs([("summary", "95 °C on \"0\"\nfor <5m>")]),
+        annotations: [("summary".to_owned(), "95 °C on \"0\"\nfor <5m>".to_owned())].into(),
         starts_at,
         ends_at,
         generator_url: "http://perdura:9090/graph?g0.expr=up+%3D%3D+0&g0.tab=1".to_owned(),

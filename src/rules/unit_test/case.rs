@@ -17,7 +17,7 @@ use super::file::{AlertTest, ExprTest, TestCase, TestFile};
 use super::hints::HintingAppend;
 use super::rule_set::RuleSet;
 use super::samples::{self, SeenSample, samples_of};
-use super::text::{Pairs, go_duration};
+use super::text::go_duration;
 
 /// Most samples that a query of a test may hold at a time, as upstream.
 const SAMPLES_MAX: u64 = 10_000;
@@ -241,10 +241,8 @@ fn expected_alerts(test: &AlertTest) -> Vec<SeenAlert> {
 }
 
 fn seen(alert: &ActiveAlert) -> SeenAlert {
-    let pairs = |labels: &Labels| -> Pairs {
-        labels.iter().map(|label| (label.name.to_owned(), label.value.to_owned())).collect()
-    };
-    SeenAlert { labels: pairs(&alert.labels), annotations: pairs(&alert.annotations) }
+    let labels = alert.labels.iter().map(|label| (label.name.to_owned(), label.value.to_owned()));
+    SeenAlert { labels: labels.collect(), annotations: alert.annotations.clone() }
 }
 
 fn step(interval_ms: i64) -> usize {
