@@ -226,7 +226,7 @@ impl Registry {
         for collect in lock(&self.collectors).iter() {
             collect(&mut out);
         }
-        out.text
+        out.into_text()
     }
 
     fn register<T: Instrument + Send + Sync + 'static>(
@@ -252,6 +252,11 @@ pub struct Exposition {
 }
 
 impl Exposition {
+    /// What was written.
+    pub fn into_text(self) -> String {
+        self.text
+    }
+
     /// Begins a family. `kind`: `counter`, `gauge`, `histogram`.
     pub fn family(&mut self, name: &str, help: &str, kind: &str) {
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");

@@ -69,6 +69,8 @@ async fn serve(options: ServeOptions) -> Result<(), String> {
     let engine = Engine::new(options.engine.clone());
     let running = Running::start(&options, Arc::clone(&database), engine.clone(), &registry).await?;
     facts::register_scrape(&registry, &running.scrape);
+    let rules = running.rules.clone();
+    registry.on_scrape(move |out| rules.expose(out));
     facts::register_notifier(&registry, &running.notifier);
     let (control, mut asked) = mpsc::channel(4);
     let services = Services {

@@ -56,6 +56,8 @@ pub struct Evaluated {
     pub samples: u64,
     /// How long it took to restore alerts after a restart, where that was done.
     pub restored: Option<Duration>,
+    /// How long all of it took.
+    pub took: Duration,
 }
 
 impl Group {
@@ -197,7 +199,7 @@ impl Group {
         }
         self.took = started.elapsed();
         self.last_evaluation = Some(began);
-        evaluated
+        Evaluated { took: self.took, ..evaluated }
     }
 
     /// A clock that was set back takes the alerts' times with it: none waits longer or fires again for it.

@@ -12,12 +12,14 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::lock::lock;
+use crate::metrics::Exposition;
 use crate::model::{Labels, Timestamp};
 
 use super::config::RuleFile;
 use super::environment::{Environment, Globals};
 use super::file::RuleFileError;
-use super::group::{Group, end_series};
+use super::group::{Evaluated, Group, end_series};
+use super::metrics::{Durations, GroupCounts, Measured, expose};
 use super::schedule::{GroupId, Schedule, Slots, Turn};
 use super::status::GroupStatus;
 
@@ -44,6 +46,7 @@ struct Shared {
     environment: Arc<Environment>,
     clock: Clock,
     threads_max: usize,
+    durations: Durations,
     state: Mutex<State>,
     /// Wakes the thread that watches the clock.
     watch: Condvar,
@@ -84,6 +87,13 @@ struct Entry {
     /// Takes its place once it is back.
     successor: Option<Group>,
     status: Arc<GroupStatus>,
+    counts: GroupCounts,
+}
+
+impl Entry {
+    fn new(group: Group, counts: GroupCounts) -> Self {
+        Self { status: Arc::new(group.status()), group: Some(group), successor: None, counts }
+    }
 }
 
 struct Departed {
@@ -106,6 +116,7 @@ impl RuleManager {
             environment,
             clock,
             threads_max: threads_max.max(1),
+            durations: Durations::new(),
             state: Mutex::default(),
             watch: Condvar::new(),
             idle: Condvar::new(),
@@ -166,6 +177,18 @@ impl RuleManager {
                 None => return self.shared.state().next_due(),
             }
         }
+    }
+
+    /// Writes what the evaluation of rules counts of itself.
+    pub fn expose(&self, out: &mut Exposition) {
+        let state = self.shared.state();
+        let measured: Vec<Measured> = state
+            .ids
+            .values()
+            .map(|id| (Arc::clone(&state.groups[id].status), state.groups[id].counts))
+            .collect();
+        drop(state);
+        expose(out, &self.shared.durations, &measured);
     }
 
     /// How all groups are doing, by file and then by name. Waits for no evaluation.
@@ -248,30 +271,33 @@ impl Shared {
 
     fn carry_out(&self, work: Work) {
         match work {
-            Work::Evaluate(turn, mut group) => {
-                let began = self.clock.now_ms();
-                // A fault in one rule must not end a whole group's alerts: the next slot finds it again.
-                let evaluate = || group.evaluate(&self.environment, turn.at, began);
-                if std::panic::catch_unwind(AssertUnwindSafe(evaluate)).is_err() {
-                    tracing::error!(
-                        file = group.file(),
-                        group = group.name(),
-                        "the evaluation of a group panicked"
-                    );
-                }
-                let status = Arc::new(group.status());
-                let now = self.clock.now_ms();
-                let mut state = self.state();
-                let due_before = state.next_due();
-                state.give_back(turn.id, group, status, now, &self.environment);
-                // The thread that watches waits for what was due next before.
-                if due_before.is_none_or(|before| state.next_due().is_some_and(|due| due < before)) {
-                    self.watch.notify_one();
-                }
-            }
+            Work::Evaluate(turn, group) => self.evaluate(&turn, group),
             Work::Bury(departed) => {
                 end_series(&self.environment, &departed.series, departed.at);
             }
+        }
+    }
+
+    fn evaluate(&self, turn: &Turn, mut group: Group) {
+        let began = self.clock.now_ms();
+        // A fault in one rule must not end a whole group's alerts: the next slot finds it again.
+        let evaluate = || group.evaluate(&self.environment, turn.at, began);
+        let evaluated = std::panic::catch_unwind(AssertUnwindSafe(evaluate)).unwrap_or_else(|_| {
+            tracing::error!(file = group.file(), group = group.name(), "an evaluation panicked");
+            Evaluated::default()
+        });
+        self.durations.observe(evaluated.took, group.rule_times());
+        let status = Arc::new(group.status());
+        let now = self.clock.now_ms();
+        let mut state = self.state();
+        let due_before = state.next_due();
+        if let Some(entry) = state.groups.get_mut(&turn.id) {
+            entry.counts.count(&evaluated, turn.missed);
+        }
+        state.give_back(turn.id, group, status, now, &self.environment);
+        // The thread that watches waits for what was due next before.
+        if due_before.is_none_or(|before| state.next_due().is_some_and(|due| due < before)) {
+            self.watch.notify_one();
         }
     }
 }
@@ -314,8 +340,8 @@ impl State {
         successor.take_over(before);
         let slots = Slots::of(successor.file(), successor.name(), successor.interval_ms());
         self.schedule.set(id, slots, now);
-        let status = Arc::new(successor.status());
-        self.groups.insert(id, Entry { group: Some(successor), successor: None, status });
+        let counts = self.groups.get(&id).map_or_else(GroupCounts::default, |entry| entry.counts);
+        self.groups.insert(id, Entry::new(successor, counts));
     }
 
     fn replace(&mut self, groups: Vec<Group>, now: Timestamp, environment: &Environment) {
@@ -348,8 +374,7 @@ impl State {
         let id = self.id_next;
         self.id_next += 1;
         self.schedule.set(id, Slots::of(group.file(), group.name(), group.interval_ms()), now);
-        let status = Arc::new(group.status());
-        self.groups.insert(id, Entry { group: Some(group), successor: None, status });
+        self.groups.insert(id, Entry::new(group, GroupCounts::default()));
         id
     }
 

@@ -162,6 +162,39 @@ fn the_rules_of_the_start_restore_their_alerts() {
 }
 
 #[test]
+fn groups_are_measured_as_long_as_they_are_there() {
+    let trial = Trial::new();
+    trial.load(vec![named("g", vec![record("r", "1"), record("s", "'a text is no vector'")])]);
+    let exposed = || {
+        let mut out = Exposition::default();
+        trial.manager.expose(&mut out);
+        out.into_text()
+    };
+    assert!(exposed().contains("prometheus_rule_evaluations_total{rule_group=\"file;g\"} 0\n"));
+    trial.pass(2);
+    trial.hands.advance_ms(3 * MINUTE);
+    trial.manager.run_due();
+    let text = exposed();
+    for sample in [
+        "evaluations_total{rule_group=\"file;g\"} 6",
+        "evaluation_failures_total{rule_group=\"file;g\"} 3",
+        "group_iterations_total{rule_group=\"file;g\"} 5",
+        "group_iterations_missed_total{rule_group=\"file;g\"} 2",
+        "group_last_evaluation_samples{rule_group=\"file;g\"} 1",
+        "group_interval_seconds{rule_group=\"file;g\"} 60",
+        "group_rules{rule_group=\"file;g\"} 2",
+        "group_duration_seconds_count 3",
+        "evaluation_duration_histogram_seconds_count 6",
+    ] {
+        assert!(text.contains(&format!("prometheus_rule_{sample}\n")), "{sample}: {text}");
+    }
+    trial.load(vec![named("g", vec![record("r", "1")])]);
+    assert!(exposed().contains("prometheus_rule_evaluations_total{rule_group=\"file;g\"} 6\n"), "it goes on");
+    trial.load(vec![]);
+    assert!(!exposed().contains("rule_group="));
+}
+
+#[test]
 fn threads_evaluate_and_end() {
     let bench = Bench::new();
     let environment = bench.environment.clone();

@@ -20,6 +20,7 @@ mod dependencies;
 mod rule;
 mod restore;
 mod group;
+mod metrics;
 mod schedule;
 mod manager;
 pub mod unit_test;
