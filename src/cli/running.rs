@@ -107,12 +107,12 @@ impl Running {
         let loaded = tokio::task::spawn_blocking(move || {
             let config = path.map_or(Ok(built_in), |path| load(&path))?;
             let rules = prepare_rules(&config, &engine, &rules)?;
-            Ok::<_, String>((config, rules))
+            let alerting = Notifier::prepare(&config.alerting, &config.global.external_label_set())
+                .map_err(|error| format!("cannot apply the configuration: {error}"))?;
+            Ok::<_, String>((config, rules, alerting))
         });
-        let (config, rules) =
+        let (config, rules, alerting) =
             loaded.await.map_err(|error| format!("reading the configuration failed: {error}"))??;
-        let alerting = Notifier::prepare(&config.alerting, &config.global.external_label_set())
-            .map_err(|error| format!("cannot apply the configuration: {error}"))?;
         // Of what can fail, this is the last.
         let jobs = config.jobs().cloned().collect();
         self.scrape.apply(jobs).await.map_err(|error| format!("cannot apply the configuration: {error}"))?;
