@@ -1,4 +1,4 @@
-//! A real Alertmanager, told of alerts by the library alone.
+//! A real Alertmanager, told of alerts by the library alone, and by perdura and a real Prometheus at once.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use perdura::notify::{Alert, AlertingConfig, Notifier, NotifierOptions};
 use perdura::setting::NameValidation;
 use serde_json::Value;
 
-use super::server::{Server, free_port, peers, wait_until};
+use super::server::{Server, Subject, free_port, peers, start_prometheus, wait_until};
 
 /// Longest wait for an alert to come or go.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,11 +29,11 @@ pub(crate) fn start_alertmanager(peers: &Path, folder: &Path) -> Server {
     Server::start("alertmanager", &mut command, port, "/am/-/ready", folder.join("alertmanager.log"))
 }
 
-/// The alerts that it holds active, by their `n`.
+/// The alerts that it holds active, in order of their `n` and their server.
 pub(crate) fn active_alerts(alertmanager: &Server) -> Vec<Value> {
     let answer = alertmanager.get("/am/api/v2/alerts", &[]).expect("the Alertmanager answers").json();
     let mut alerts = answer.as_array().expect("it is a list").clone();
-    alerts.sort_by_key(|alert| alert["labels"]["n"].to_string());
+    alerts.sort_by_key(|alert| (alert["labels"]["n"].to_string(), alert["labels"]["server"].to_string()));
     alerts
 }
 
@@ -106,4 +106,97 @@ fn a_real_alertmanager_lists_what_it_is_told() {
 
 fn time(text: &Value) -> Option<Timestamp> {
     parse_rfc3339_ms(text.as_str()?)
+}
+
+/// One alert that fires from `START` on, and one that fires for 6 of 12 seconds.
+const RULES: &str = r#"
+groups:
+- name: trial
+  interval: 1s
+  rules:
+  - alert: Always
+    expr: label_replace(vector(42), "gpu", "GPU \"0\"", "", "") and on() vector(time()) > START
+    labels: {severity: page, n: "1", of: '{{ $labels.gpu }}', empty: ''}
+    annotations:
+      summary: 'It is {{ $value }} °C on {{ $labels.gpu }}, {{ humanize 1234.5 }}'
+      where: '{{ $externalLabels.region }}'
+  - alert: Flaps
+    expr: vector(time() % 12) < 6
+    labels: {n: "2"}
+"#;
+
+fn server_config(alertmanager: u16, server: &str) -> String {
+    format!(
+        "
+global: {{external_labels: {{server: {server}, region: eu, rack: '7'}}}}
+rule_files: [rules.yml]
+alerting:
+  alert_relabel_configs: [{{regex: rack, action: labeldrop}}]
+  alertmanagers:
+  - path_prefix: /am
+    static_configs: [{{targets: ['127.0.0.1:{alertmanager}']}}]
+"
+    )
+}
+
+/// The alerts of one server, without what differs between servers and moments.
+fn alerts_of(alertmanager: &Server, server: &str) -> Vec<Value> {
+    let mut alerts = active_alerts(alertmanager);
+    alerts.retain(|alert| alert["labels"]["server"] == server);
+    for alert in &mut alerts {
+        // How long it holds without another word: four times the interval or the delay of repetitions.
+        let holds =
+            time(&alert["endsAt"]).zip(time(&alert["updatedAt"])).map(|(end, sent)| (end - sent) / 10_000);
+        let url =
+            alert["generatorURL"].as_str().and_then(|url| url.split_once("/graph")).map(|(_, query)| query);
+        *alert = serde_json::json!({
+            "labels": alert["labels"], "annotations": alert["annotations"], "url": url, "holds": holds,
+        });
+        alert["labels"].as_object_mut().expect("labels are a map").remove("server");
+    }
+    alerts
+}
+
+#[test]
+fn perdura_and_prometheus_tell_it_the_same() {
+    let Some(peers) = peers("alertmanager") else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let alertmanager = start_alertmanager(&peers, folder.path());
+    let (ours, theirs) = (folder.path().join("subject"), folder.path().join("prometheus"));
+    // Prometheus learns of its Alertmanagers after five seconds, and repeats what it said before only after a minute.
+    let rules = RULES.replace("START", &(now_ms() / 1_000 + 10).to_string());
+    for folder in [&ours, &theirs] {
+        std::fs::create_dir_all(folder).expect("the trial's folder is writable");
+        std::fs::write(folder.join("rules.yml"), &rules).expect("the trial's folder is writable");
+    }
+    let subject = Subject::new(&ours).start(&server_config(alertmanager.port, "subject"));
+    let config = server_config(alertmanager.port, "prometheus");
+    let prometheus = start_prometheus(&peers, &theirs, free_port(), &config);
+
+    let all = |server| alerts_of(&alertmanager, server);
+    for count in [2, 1, 2] {
+        // Nobody is asked between the two, so that one moment counts for both.
+        wait_until(&format!("both have {count} alerts"), PATIENCE, || {
+            let (ours, theirs) = (all("subject"), all("prometheus"));
+            let is_so = ours.len() == count && theirs.len() == count;
+            assert!(!is_so || ours == theirs, "{ours:#?}\n{theirs:#?}");
+            is_so
+        });
+    }
+    let shown = subject.get("/api/v1/alertmanagers", &[]).expect("the server answers").json();
+    assert_eq!(shown, prometheus.get("/api/v1/alertmanagers", &[]).expect("the server answers").json());
+    assert_eq!(names_of_notifications(&subject), names_of_notifications(&prometheus));
+}
+
+/// Names, helps and types of the families on notifications, without one that Prometheus 3.5 does not have yet.
+fn names_of_notifications(server: &Server) -> Vec<String> {
+    let text = server.get("/metrics", &[]).expect("the server answers").text();
+    let is_wanted = |line: &&str| {
+        line.starts_with('#')
+            && line.contains(" prometheus_notifications_")
+            && !line.contains("latency_histogram")
+    };
+    let mut lines: Vec<String> = text.lines().filter(is_wanted).map(str::to_owned).collect();
+    lines.sort();
+    lines
 }
