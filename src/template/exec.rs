@@ -2,10 +2,12 @@
 
 mod eval;
 
+use std::sync::Arc;
+
 use super::functions::Context;
-use super::print::{TooLong, sprint};
+use super::print::{TooLong, sprint, sprint_struct};
 use super::tree::{Branch, Invocation, Node, Pipe, Place};
-use super::value::{IntKind, Value};
+use super::value::{Data, IntKind, Value};
 use super::{Parsed, TemplateData, budget::too_long};
 use crate::model::GoQuoted;
 
@@ -22,8 +24,14 @@ enum Flow {
 
 /// What a template renders with `data`; or what is wrong and where.
 pub(super) fn expand(template: &Parsed, data: &TemplateData<'_>) -> Result<String, String> {
-    let mut exec = Exec::new(template, data);
-    match exec.walk(&Value::Data, &template.root) {
+    let root = Value::Data(Arc::new(Data {
+        labels: data.labels.clone(),
+        external_labels: data.external_labels.clone(),
+        external_url: Value::text(data.external_url),
+        value: Value::from(data.value),
+    }));
+    let mut exec = Exec::new(template, data, &root);
+    match exec.walk(&root, &template.root) {
         Ok(_) => Ok(String::from_utf8(exec.out)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())),
         Err(message) => Err(exec.located(&message)),
@@ -44,18 +52,10 @@ struct Exec<'t, 'd> {
 }
 
 impl<'t, 'd> Exec<'t, 'd> {
-    fn new(template: &'t Parsed, data: &'d TemplateData<'d>) -> Self {
-        let variables = vec![
-            ("$", Value::Data),
-            ("$labels", Value::Labels(data.labels.clone())),
-            ("$externalLabels", Value::Labels(data.external_labels.clone())),
-            ("$externalURL", Value::text(data.external_url)),
-            ("$value", Value::from(data.value)),
-        ];
-        debug_assert!(
-            variables[1..].iter().map(|(name, _)| *name).eq(super::VARIABLES),
-            "the variables that exist are those that the parser takes for known"
-        );
+    fn new(template: &'t Parsed, data: &'d TemplateData<'d>, root: &Value) -> Self {
+        let fields =
+            super::VARIABLES.iter().map(|(name, field)| (*name, root.field(field).unwrap_or(Value::Nothing)));
+        let variables = std::iter::once(("$", root.clone())).chain(fields).collect();
         let context = Context::new(data);
         let name = &template.name;
         Self { template, context, out: Vec::new(), variables, name, at: None, depth: 0 }
@@ -125,10 +125,9 @@ impl<'t, 'd> Exec<'t, 'd> {
         match value {
             Value::Text(text) | Value::Html(text) => self.write(text),
             Value::Nothing => self.write(b"<no value>"),
-            // Printed as what it points at.
             Value::Sample(_) => {
-                let text = self.printed(value)?;
-                self.write(text.strip_prefix(b"&").unwrap_or(&text))
+                let text = self.behind_pointer(value)?;
+                self.write(&text)
             }
             value => {
                 let text = self.printed(value)?;
@@ -140,6 +139,12 @@ impl<'t, 'd> Exec<'t, 'd> {
     fn printed(&self, value: &Value) -> Result<Vec<u8>, String> {
         let bytes_max = self.context.budget.bytes_left();
         sprint(std::slice::from_ref(value), bytes_max).map_err(|TooLong| too_long())
+    }
+
+    /// As the struct that a pointer points at is printed.
+    fn behind_pointer(&self, value: &Value) -> Result<Vec<u8>, String> {
+        let bytes_max = self.context.budget.bytes_left();
+        sprint_struct(value, bytes_max).map_err(|TooLong| too_long())
     }
 
     fn condition(&mut self, dot: &Value, branch: &'t Branch, moves_dot: bool) -> Result<Flow, String> {
@@ -177,7 +182,11 @@ impl<'t, 'd> Exec<'t, 'd> {
             }
             Value::Nothing => 0,
             other => {
-                let shown = String::from_utf8_lossy(&self.printed(other)?).into_owned();
+                let text = match other {
+                    Value::Sample(_) | Value::Histogram(_) => self.behind_pointer(other)?,
+                    _ => self.printed(other)?,
+                };
+                let shown = String::from_utf8_lossy(&text);
                 return Err(format!("range can't iterate over {shown}"));
             }
         };

@@ -475,7 +475,11 @@ fn is_alphanumeric(c: char) -> bool {
 /// A character as messages name it: `U+0040 '@'`.
 fn code_point(c: char) -> String {
     let code = u32::from(c);
-    if is_printable(c) { format!("U+{code:04X} '{c}'") } else { format!("U+{code:04X}") }
+    if is_printable(c) || c.is_ascii_graphic() {
+        format!("U+{code:04X} '{c}'")
+    } else {
+        format!("U+{code:04X}")
+    }
 }
 
 #[cfg(test)]

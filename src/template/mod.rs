@@ -53,8 +53,13 @@ pub struct TemplateError {
     pub message: String,
 }
 
-/// Variables that every text has besides `$`, in the order in which upstream defines them.
-const VARIABLES: [&str; 4] = ["$labels", "$externalLabels", "$externalURL", "$value"];
+/// Variables that every text has besides `$`, and the fields that they are of what it sees.
+const VARIABLES: [(&str, &str); 4] = [
+    ("$labels", "Labels"),
+    ("$externalLabels", "ExternalLabels"),
+    ("$externalURL", "ExternalURL"),
+    ("$value", "Value"),
+];
 
 /// Bytes of the definitions that upstream puts before a text; places on the first line count them.
 const DEFINITIONS_LEN: usize = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}\
@@ -114,7 +119,7 @@ impl Template {
         if !text.contains("{{") {
             return Ok(Self(Inner::Plain(text.into())));
         }
-        let (root, templates) = parser::parse(name, text, &VARIABLES).map_err(fail)?;
+        let (root, templates) = parser::parse(name, text, &VARIABLES.map(|(name, _)| name)).map_err(fail)?;
         let parsed = Parsed { name: name.into(), text: text.into(), root, templates };
         Ok(Self(Inner::Parsed(Arc::new(parsed))))
     }

@@ -152,9 +152,16 @@ pub(super) fn parse_float(text: &str) -> Option<f64> {
     if let Some(hex) = lower.strip_prefix("0x") {
         return parse_hex_float(hex).map(|value| sign * value);
     }
-    // The standard library reads the same decimals, and words besides, of which none is left here.
+    // The standard library reads the same decimals but for underscores, and words besides, of which none is left.
     let decimal = lower.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-    let value: f64 = lower.parse().ok().filter(|_| decimal)?;
+    let separated = lower.bytes().zip(lower.bytes().skip(1)).all(|(a, b)| {
+        let beside = if a == b'_' { b } else { a };
+        a != b'_' && b != b'_' || beside.is_ascii_digit()
+    });
+    if !decimal || !separated || lower.ends_with('_') {
+        return None;
+    }
+    let value: f64 = lower.replace('_', "").parse().ok()?;
     value.is_finite().then_some(sign * value)
 }
 

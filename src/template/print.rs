@@ -31,6 +31,13 @@ pub(super) fn sprint(values: &[Value], bytes_max: usize) -> Result<Vec<u8>, TooL
     printer.finish()
 }
 
+/// A pointer to a struct as that struct.
+pub(super) fn sprint_struct(value: &Value, bytes_max: usize) -> Result<Vec<u8>, TooLong> {
+    let mut printer = Printer::new(bytes_max);
+    printer.fields(value, 'v', 0)?;
+    printer.finish()
+}
+
 /// The values with spaces between and a newline behind them.
 pub(super) fn sprintln(values: &[Value], bytes_max: usize) -> Result<Vec<u8>, TooLong> {
     let mut printer = Printer::new(bytes_max);
@@ -100,11 +107,12 @@ impl Printer {
     fn nested(&mut self, value: &Value, verb: char, depth: usize) -> Result<(), TooLong> {
         self.check()?;
         if let Some(text) = self.own_text(value, verb) {
+            let verb = if self.flags.sharp_v { 's' } else { verb };
             return self.text(text.as_bytes(), verb, value);
         }
         match value {
-            Value::Nothing if verb == 'v' => self.write("<nil>"),
-            Value::Nothing => self.bad_verb(value, verb)?,
+            Value::Nothing if self.flags.sharp_v => self.write("interface {}(nil)"),
+            Value::Nothing => self.write("<nil>"),
             Value::Bool(it) if matches!(verb, 't' | 'v') => self.pad(it.to_string().as_bytes()),
             Value::Bool(_) => self.bad_verb(value, verb)?,
             Value::Int(kind, it) => self.int(*it, kind.is_unsigned(), verb, value)?,
@@ -124,18 +132,21 @@ impl Printer {
                 self.write("&");
                 self.fields(value, verb, depth)?;
             }
-            Value::Sample(_) | Value::Histogram(_) | Value::Time(_) | Value::Duration(_) => {
+            Value::Sample(_) | Value::Histogram(_) | Value::TimePointer(_) | Value::DurationPointer(_) => {
                 self.pointer(value, verb)?;
             }
-            Value::Span(..) => self.fields(value, verb, depth)?,
-            Value::Data => self.write("{}"),
+            Value::Span(..) | Value::Data(_) => self.fields(value, verb, depth)?,
+            Value::Time(time) => self.pad(time.to_string().as_bytes()),
         }
         Ok(())
     }
 
     /// What a value with a `String` method prints itself as.
     fn own_text(&self, value: &Value, verb: char) -> Option<String> {
-        if self.reporting || self.flags.sharp_v || !matches!(verb, 'v' | 's' | 'x' | 'X' | 'q') {
+        if self.flags.sharp_v && !self.reporting {
+            return super::methods::own_source(value);
+        }
+        if self.reporting || !matches!(verb, 'v' | 's' | 'x' | 'X' | 'q') {
             return None;
         }
         super::methods::own_text(value)
@@ -206,8 +217,8 @@ impl Printer {
             value,
             Value::Sample(_)
                 | Value::Histogram(_)
-                | Value::Time(_)
-                | Value::Duration(_)
+                | Value::TimePointer(_)
+                | Value::DurationPointer(_)
                 | Value::Labels(_)
                 | Value::Args(_)
                 | Value::List(..)
@@ -268,7 +279,7 @@ impl Printer {
         let signed = int < 0 || flags.plus || flags.space;
         let digits_min = match (flags.precision, flags.width) {
             (Some(precision), _) => precision,
-            (None, Some(width)) if flags.zero => width.saturating_sub(usize::from(signed)),
+            (None, Some(width)) if flags.zero && !flags.minus => width.saturating_sub(usize::from(signed)),
             _ => 0,
         };
         let mut text = number::magnitude(int.unsigned_abs(), base, verb == 'X');
@@ -294,7 +305,7 @@ impl Printer {
         let digits = self.flags.precision.unwrap_or(4).max(4);
         let mut text = format!("U+{int:0digits$X}");
         let c = u32::try_from(int).ok().and_then(char::from_u32);
-        if let Some(c) = c.filter(|c| self.flags.sharp && is_printable(*c)) {
+        if let Some(c) = c.filter(|c| self.flags.sharp && (is_printable(*c) || c.is_ascii_graphic())) {
             text.push_str(&format!(" '{c}'"));
         }
         self.pad_spaces(text.as_bytes());
@@ -343,7 +354,7 @@ impl Printer {
         }
         let len = sign.len() + text.len();
         match flags.width {
-            Some(width) if flags.zero && !sign.is_empty() && width > len => {
+            Some(width) if flags.zero && !flags.minus && !sign.is_empty() && width > len => {
                 self.write(sign);
                 self.fill(b'0', width - len);
                 self.write(&text);
@@ -415,7 +426,7 @@ impl Printer {
         let filler = if self.flags.zero { b'0' } else { b' ' };
         if self.flags.minus {
             self.out.extend_from_slice(text);
-            self.fill(filler, missing);
+            self.fill(b' ', missing);
         } else {
             self.fill(filler, missing);
             self.out.extend_from_slice(text);

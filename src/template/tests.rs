@@ -1,7 +1,14 @@
 //! Whole templates.
 
 use super::*;
-use crate::promql::SampleValue;
+use crate::model::{Labels, TenantId};
+use crate::promql::testlang::load::{LoadPlace, parse_load};
+use crate::promql::{Engine, EngineOptions, QueryOptions, QueryValue, SampleValue};
+use crate::storage::MemoryStore;
+use table::Outcome;
+
+#[path = "../../tests/templates/table.rs"]
+mod table;
 
 fn no_query(text: &str, _: Timestamp) -> Result<Vec<VectorSample>, String> {
     Err(format!("nothing answers {text}"))
@@ -49,4 +56,78 @@ fn errors_say_where() {
         expand("{{ nope }}"),
         Err("template: __alert_Down:1: function \"nope\" not defined".to_owned())
     );
+}
+
+/// What the table's series and expressions evaluate to.
+struct World {
+    engine: Engine,
+    store: MemoryStore,
+    at: Timestamp,
+}
+
+impl World {
+    fn new(series: &[&str]) -> Self {
+        let store = MemoryStore::default();
+        let place = LoadPlace { line: 1, start: 0 };
+        let mut load = parse_load("load 1m", series, place).expect("the series are sound");
+        let at = table::MINUTES * 60_000;
+        load.run_till(at, &store).expect("memory takes the samples");
+        Self { engine: Engine::new(EngineOptions::default()), store, at }
+    }
+
+    fn query(&self, text: &str, at: Timestamp) -> Result<Vec<VectorSample>, String> {
+        let (tenant, options) = (TenantId::default(), QueryOptions::default());
+        let output = self
+            .engine
+            .instant(&self.store, &tenant, text, at, &options)
+            .map_err(|error| error.to_string())?;
+        match output.value {
+            QueryValue::Vector(samples) => Ok(samples),
+            QueryValue::Scalar { t, v } => {
+                Ok(vec![VectorSample { labels: Labels::default(), t, value: SampleValue::Float(v) }])
+            }
+            _ => Err("rule result is not a vector or scalar".to_owned()),
+        }
+    }
+
+    fn render(&self, expr: &str, text: &str) -> (Outcome, String) {
+        let sample = self.query(expr, self.at).expect("the expression is sound").swap_remove(0);
+        let template = match Template::parse(&format!("__alert_{}", table::ALERT), text) {
+            Ok(template) => template,
+            Err(error) => return (Outcome::Refused, error.to_string()),
+        };
+        let data = TemplateData {
+            labels: &sample.labels,
+            external_labels: &Labels::from_pairs(table::EXTERNAL_LABELS),
+            external_url: table::EXTERNAL_URL,
+            value: &sample.value,
+            at: self.at,
+            query: &|text, at| self.query(text, at),
+        };
+        let rendered = template.expand(&data);
+        (Outcome::Rendered, rendered.unwrap_or_else(|error| format!("<error expanding template: {error}>")))
+    }
+}
+
+#[test]
+fn the_table_holds() {
+    let table = table::read();
+    let world = World::new(&table.series);
+    let mut faults = Vec::new();
+    let mut cases = 0;
+    for section in &table.sections {
+        for case in &section.cases {
+            cases += 1;
+            let (outcome, rendered) = world.render(section.expr, &case.template);
+            let refused = case.outcome == Outcome::Refused;
+            if rendered != case.expected || refused != (outcome == Outcome::Refused) {
+                let (line, template, expected) = (case.line, &case.template, &case.expected);
+                faults.push(format!(
+                    "line {line}: {template}\n  expected {expected:?}\n  rendered {rendered:?}"
+                ));
+            }
+        }
+    }
+    assert!(cases > 500, "the table is read");
+    assert!(faults.is_empty(), "{} of {cases}:\n{}", faults.len(), faults.join("\n"));
 }

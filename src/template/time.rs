@@ -1,6 +1,32 @@
 //! Points in time and durations as Go's `time` prints them. All times are UTC.
 
+mod layout;
+
+pub(super) use layout::format;
+
 use std::fmt;
+
+/// Names of the months.
+pub(super) const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+/// Names of the days of the week.
+pub(super) const WEEKDAYS: [&str; 7] =
+    ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+
+/// Seconds from the year 1, from which times are cut into steps, to 1970.
+const YEAR_1_S: i128 = 62_135_596_800;
 
 const NS_PER_S: i64 = 1_000_000_000;
 const DAY_S: i64 = 86_400;
@@ -43,9 +69,22 @@ impl Time {
         self.seconds.div_euclid(DAY_S) - days_from_civil(year, 1, 1) + 1
     }
 
-    /// Nanoseconds since 1970, wrapped where they do not fit.
-    pub(super) fn unix_nanos(self) -> i64 {
-        self.seconds.wrapping_mul(NS_PER_S).wrapping_add(i64::from(self.nanos))
+    /// Since 1970 in units of which a second has so many, wrapped where they do not fit.
+    pub(super) fn unix_in(self, per_second: i64) -> i64 {
+        self.seconds.wrapping_mul(per_second).wrapping_add(i64::from(self.nanos) / (NS_PER_S / per_second))
+    }
+
+    /// Whether it is the start of the year 1.
+    pub(super) fn is_zero(self) -> bool {
+        i128::from(self.seconds) == -YEAR_1_S && self.nanos == 0
+    }
+
+    /// As Go source.
+    pub(super) fn go_text(self) -> String {
+        let ((year, month, day), (hour, minute, second)) = (self.date(), self.clock());
+        let month = usize::try_from(month - 1).ok().and_then(|at| MONTHS.get(at)).unwrap_or(&"");
+        let nanos = self.nanos;
+        format!("time.Date({year}, time.{month}, {day}, {hour}, {minute}, {second}, {nanos}, time.UTC)")
     }
 
     /// Later by `ns`.
@@ -60,6 +99,25 @@ impl Time {
         let seconds = i128::from(self.seconds) - i128::from(earlier.seconds);
         let ns = seconds * i128::from(NS_PER_S) + i128::from(self.nanos) - i128::from(earlier.nanos);
         i64::try_from(ns).unwrap_or(if ns < 0 { i64::MIN } else { i64::MAX })
+    }
+
+    /// Down to a multiple of `ns`, counted from the year 1; as it is where `ns` is not above zero.
+    pub(super) fn truncated(self, ns: i64) -> Self {
+        if ns > 0 { self.plus(-self.past_multiple(ns)) } else { self }
+    }
+
+    /// To the nearest multiple of `ns`, halves up.
+    pub(super) fn rounded(self, ns: i64) -> Self {
+        if ns <= 0 {
+            return self;
+        }
+        let past = self.past_multiple(ns);
+        if past < ns - past { self.plus(-past) } else { self.plus(ns - past) }
+    }
+
+    fn past_multiple(self, ns: i64) -> i64 {
+        let total = (i128::from(self.seconds) + YEAR_1_S) * i128::from(NS_PER_S) + i128::from(self.nanos);
+        i64::try_from(total.rem_euclid(i128::from(ns))).expect("a remainder is below its divisor")
     }
 
     /// Moved by whole calendar units; a day that its month lacks runs over into the next.
@@ -140,4 +198,25 @@ pub(super) fn duration_text(ns: i64) -> String {
         }
     };
     format!("{sign}{text}")
+}
+
+/// To the nearest multiple of `unit`, halves away from zero; both in nanoseconds.
+pub(super) fn duration_rounded(ns: i64, unit: i64) -> i64 {
+    if unit <= 0 {
+        return ns;
+    }
+    let past = i128::from(ns % unit);
+    let (ns, unit) = (i128::from(ns), i128::from(unit));
+    let rounded = if past.abs() * 2 < unit { ns - past } else { ns - past + unit * past.signum() };
+    i64::try_from(rounded).unwrap_or(if rounded < 0 { i64::MIN } else { i64::MAX })
+}
+
+/// Nanoseconds as seconds, rounded once as Go does: whole seconds apart from the rest.
+pub(super) fn duration_seconds(ns: i64) -> f64 {
+    in_units(ns, NS_PER_S)
+}
+
+/// Nanoseconds in a larger unit of so many of them.
+pub(super) fn in_units(ns: i64, unit: i64) -> f64 {
+    (ns / unit) as f64 + (ns % unit) as f64 / unit as f64
 }

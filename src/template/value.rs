@@ -27,10 +27,34 @@ pub(super) enum Value {
     Histogram(Arc<FloatHistogram>),
     Span(i32, u32),
     Time(Time),
-    /// Nanoseconds.
-    Duration(i64),
+    /// A pointer to a time: equal only to itself.
+    TimePointer(Arc<Time>),
+    /// A pointer to nanoseconds: equal only to itself.
+    DurationPointer(Arc<i64>),
     /// What `.` is at the top.
-    Data,
+    Data(Arc<Data>),
+}
+
+/// What `.` is at the top.
+#[derive(Debug, PartialEq)]
+pub(super) struct Data {
+    pub(super) labels: Labels,
+    pub(super) external_labels: Labels,
+    pub(super) external_url: Value,
+    pub(super) value: Value,
+}
+
+impl Data {
+    /// One field.
+    fn field(&self, name: &str) -> Option<Value> {
+        match name {
+            "Labels" => Some(Value::Labels(self.labels.clone())),
+            "ExternalLabels" => Some(Value::Labels(self.external_labels.clone())),
+            "ExternalURL" => Some(self.external_url.clone()),
+            "Value" => Some(self.value.clone()),
+            _ => None,
+        }
+    }
 }
 
 /// Types of integers.
@@ -44,6 +68,8 @@ pub(super) enum IntKind {
     Month,
     Weekday,
     CounterResetHint,
+    /// Nanoseconds.
+    Duration,
 }
 
 /// Types of lists.
@@ -91,9 +117,10 @@ impl Value {
             Self::Sample(_) => "*template.sample",
             Self::Histogram(_) => "*histogram.FloatHistogram",
             Self::Span(..) => "histogram.Span",
-            Self::Time(_) => "*time.Time",
-            Self::Duration(_) => "*time.Duration",
-            Self::Data => {
+            Self::Time(_) => "time.Time",
+            Self::TimePointer(_) => "*time.Time",
+            Self::DurationPointer(_) => "*time.Duration",
+            Self::Data(_) => {
                 "struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value interface {} }"
             }
         }
@@ -120,14 +147,27 @@ impl Value {
             | Self::Histogram(_)
             | Self::Span(..)
             | Self::Time(_)
-            | Self::Duration(_)
-            | Self::Data => true,
+            | Self::TimePointer(_)
+            | Self::DurationPointer(_)
+            | Self::Data(_) => true,
         }
     }
 
-    /// Fields of what is a struct, or points at one, by name; `None` for everything else and for [`Value::Data`].
+    /// One field of what is a struct or points at one.
+    pub(super) fn field(&self, name: &str) -> Option<Value> {
+        match self {
+            Self::Data(data) => data.field(name),
+            _ => self.fields()?.into_iter().find(|(known, _)| *known == name).map(|(_, value)| value),
+        }
+    }
+
+    /// Fields of what is a struct, or points at one, by name; `None` for everything else.
     pub(super) fn fields(&self) -> Option<Vec<(&'static str, Value)>> {
         match self {
+            Self::Data(data) => {
+                let names = ["Labels", "ExternalLabels", "ExternalURL", "Value"];
+                Some(names.into_iter().filter_map(|name| Some((name, data.field(name)?))).collect())
+            }
             Self::Sample(sample) => Some(vec![
                 ("Labels", Self::Labels(sample.labels.clone())),
                 ("Value", Self::from(&sample.value)),
@@ -185,6 +225,7 @@ impl IntKind {
             Self::Month => "time.Month",
             Self::Weekday => "time.Weekday",
             Self::CounterResetHint => "histogram.CounterResetHint",
+            Self::Duration => "time.Duration",
         }
     }
 

@@ -23,4 +23,5 @@ mod queries;
 mod remote_write;
 mod server;
 mod shape;
+mod templates;
 mod wire;

@@ -112,21 +112,21 @@ impl<'t> Exec<'t, '_> {
     ) -> Result<Value, String> {
         self.at = Some(operand);
         match &operand.term {
-            Term::Field(names) => self.field_chain(dot, dot.clone(), operand, names, arguments),
+            Term::Field(names) => self.field_chain(dot, dot.clone(), names, arguments),
             Term::Variable(names) => {
                 let value = self.variable(&names[0])?;
                 if names.len() == 1 {
                     self.not_a_function(operand, arguments)?;
                     return Ok(value);
                 }
-                self.field_chain(dot, value, operand, &names[1..], arguments)
+                self.field_chain(dot, value, &names[1..], arguments)
             }
             Term::Chain(inner, names) => {
                 if inner.term == Term::Nil {
                     return Err(format!("indirection through explicit nil in {operand}"));
                 }
                 let value = self.argument(dot, Param::Any, inner)?;
-                self.field_chain(dot, value, operand, names, arguments)
+                self.field_chain(dot, value, names, arguments)
             }
             _ => self.constant(dot, operand),
         }
@@ -136,14 +136,13 @@ impl<'t> Exec<'t, '_> {
         &mut self,
         dot: &Value,
         receiver: Value,
-        operand: &'t Operand,
         names: &'t [Box<str>],
         arguments: Arguments<'t, '_>,
     ) -> Result<Value, String> {
         let mut receiver = Receiver { value: receiver, is_interface: false };
         for (index, name) in names.iter().enumerate() {
             let arguments = if index + 1 == names.len() { arguments } else { Arguments::NONE };
-            receiver = self.field(dot, receiver, operand, name, arguments)?;
+            receiver = self.field(dot, receiver, name, arguments)?;
         }
         Ok(receiver.value)
     }
@@ -152,7 +151,6 @@ impl<'t> Exec<'t, '_> {
         &mut self,
         dot: &Value,
         receiver: Receiver,
-        operand: &'t Operand,
         name: &'t str,
         arguments: Arguments<'t, '_>,
     ) -> Result<Receiver, String> {
@@ -163,11 +161,9 @@ impl<'t> Exec<'t, '_> {
             return Ok(Receiver { value: Value::Nothing, is_interface: false });
         }
         if let Some(method) = methods::find(&receiver.value, name) {
+            let method = method?;
             let values = self.arguments(dot, name, method.params, false, arguments)?;
-            let value = (method.body)(&receiver.value, &values).map_err(|error| {
-                self.at = Some(operand);
-                format!("error calling {name}: {error}")
-            })?;
+            let value = method.call(&receiver.value, &values);
             return Ok(Receiver { value, is_interface: false });
         }
         let has_arguments = arguments.count() > 0;
@@ -178,29 +174,20 @@ impl<'t> Exec<'t, '_> {
                 Ok(entry)
             };
         }
-        match self.struct_field(&receiver.value, name) {
+        match receiver.value.field(name) {
             Some(_) if has_arguments => {
                 Err(format!("{name} has arguments but cannot be invoked as function"))
             }
-            Some(field) => Ok(field),
+            Some(value) => {
+                let is_interface =
+                    name == "Value" && matches!(receiver.value, Value::Sample(_) | Value::Data(_));
+                Ok(Receiver { value, is_interface })
+            }
+            None if methods::is_hidden_field(&receiver.value, name) => {
+                let type_name = receiver.type_name();
+                Err(format!("{name} is an unexported field of struct type {type_name}"))
+            }
             None => Err(format!("can't evaluate field {name} in type {}", receiver.type_name())),
-        }
-    }
-
-    fn struct_field(&self, value: &Value, name: &str) -> Option<Receiver> {
-        let typed = |value| Receiver { value, is_interface: false };
-        let data = self.context.data;
-        if *value != Value::Data {
-            let (_, field) = value.fields()?.into_iter().find(|(known, _)| *known == name)?;
-            let is_interface = matches!(value, Value::Sample(_)) && name == "Value";
-            return Some(Receiver { value: field, is_interface });
-        }
-        match name {
-            "Labels" => Some(typed(Value::Labels(data.labels.clone()))),
-            "ExternalLabels" => Some(typed(Value::Labels(data.external_labels.clone()))),
-            "ExternalURL" => Some(typed(Value::text(data.external_url))),
-            "Value" => Some(Receiver { value: Value::from(data.value), is_interface: true }),
-            _ => None,
         }
     }
 
@@ -215,6 +202,10 @@ impl<'t> Exec<'t, '_> {
             return self.and_or(dot, function, arguments);
         }
         let values = self.arguments(dot, function.name, function.params, function.variadic, arguments)?;
+        if function.name == "call" {
+            self.at = Some(place);
+            return Err(format!("error calling call: {}", not_callable(&values, arguments)));
+        }
         (function.body)(&mut self.context, &values).map_err(|error| {
             self.at = Some(place);
             format!("error calling {}: {error}", function.name)
@@ -281,7 +272,9 @@ impl<'t> Exec<'t, '_> {
             (Param::Text, Term::Text(_, text)) => Ok(Value::Text(text.clone())),
             (Param::Text, _) => Err(format!("expected string; found {operand}")),
             (Param::Int, Term::Number(Number { int: Some(int), .. })) => Ok(Value::int(*int)),
-            (Param::Duration, Term::Number(Number { int: Some(int), .. })) => Ok(Value::Duration(*int)),
+            (Param::Duration, Term::Number(Number { int: Some(int), .. })) => {
+                Ok(Value::Int(IntKind::Duration, *int))
+            }
             (Param::Int | Param::Duration, _) => Err(format!("expected integer; found {operand}")),
             (Param::Time | Param::Sample | Param::Samples, _) => {
                 Err(format!("can't handle {operand} for arg of type {}", param.type_name()))
@@ -317,6 +310,20 @@ fn map_entry(value: &Value, name: &str) -> Option<Receiver> {
     }
 }
 
+/// No value that a template meets is a function, so `call` has nothing to call.
+fn not_callable(values: &[Value], arguments: Arguments<'_, '_>) -> String {
+    let Some(callee) = values.first().filter(|value| **value != Value::Nothing) else {
+        return "call of nil".to_owned();
+    };
+    let type_name = callee.type_name();
+    let name = match (arguments.operands.first(), callee) {
+        (Some(operand), _) => operand.to_string(),
+        (None, Value::Text(text)) => String::from_utf8_lossy(text).into_owned(),
+        (None, _) => format!("<{type_name} Value>"),
+    };
+    format!("non-function {name} of type {type_name}")
+}
+
 fn check_count(
     name: &str,
     params: &[Param],
@@ -349,8 +356,8 @@ fn checked(value: Value, param: Param) -> Result<Value, String> {
         (_, Value::Nothing) => return Err(format!("invalid value; expected {}", param.type_name())),
         (Param::Text, Value::Text(_))
         | (Param::Int, Value::Int(IntKind::Int, _))
-        | (Param::Duration, Value::Duration(_))
-        | (Param::Time, Value::Time(_))
+        | (Param::Duration, Value::Int(IntKind::Duration, _) | Value::DurationPointer(_))
+        | (Param::Time, Value::Time(_) | Value::TimePointer(_))
         | (Param::Sample, Value::Sample(_)) => true,
         (Param::Samples, Value::List(kind, _)) => *kind == crate::template::value::ListKind::Samples,
         _ => false,

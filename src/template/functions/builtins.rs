@@ -14,21 +14,14 @@ pub(super) fn not(_: &mut Context<'_>, args: &[Value]) -> Result<Value, String> 
     Ok(Value::Bool(!args[0].is_true()))
 }
 
-/// No value that a template meets is a function.
-pub(super) fn call(_: &mut Context<'_>, args: &[Value]) -> Result<Value, String> {
-    match &args[0] {
-        Value::Nothing => Err("call of nil".to_owned()),
-        value => Err(format!("non-function of type {}", value.type_name())),
-    }
-}
-
 pub(super) fn len(_: &mut Context<'_>, args: &[Value]) -> Result<Value, String> {
     let len = match &args[0] {
         Value::Text(text) | Value::Html(text) => text.len(),
         Value::Labels(labels) => labels.len(),
         Value::Args(args) => args.entries.len(),
         Value::List(_, items) => items.len(),
-        Value::Nothing => return Err("len of nil pointer".to_owned()),
+        // Upstream's words where it asks nothing for its type.
+        Value::Nothing => return Err("reflect: call of reflect.Value.Type on zero Value".to_owned()),
         value => return Err(format!("len of type {}", value.type_name_behind())),
     };
     Ok(Value::count(len))
@@ -42,10 +35,12 @@ pub(super) fn index(_: &mut Context<'_>, args: &[Value]) -> Result<Value, String
     for index in &args[1..] {
         item = match &item {
             Value::Text(text) | Value::Html(text) => {
-                let byte = text[position(index, text.len(), false)?];
-                Value::Int(IntKind::Uint8, i64::from(byte))
+                let byte = text.get(position(index, text.len())?).ok_or(past_end("string"))?;
+                Value::Int(IntKind::Uint8, i64::from(*byte))
             }
-            Value::List(_, items) => items[position(index, items.len(), false)?].clone(),
+            Value::List(_, items) => {
+                items.get(position(index, items.len())?).ok_or(past_end("slice"))?.clone()
+            }
             Value::Labels(labels) => Value::text(labels.get(&key(index)?).unwrap_or_default()),
             Value::Args(args) => args.entries.get(&key(index)?).cloned().unwrap_or(Value::Nothing),
             Value::Nothing => return Err("index of nil pointer".to_owned()),
@@ -55,12 +50,17 @@ pub(super) fn index(_: &mut Context<'_>, args: &[Value]) -> Result<Value, String
     Ok(item)
 }
 
-/// An index below `len`, or up to it where it may be an end.
-fn position(index: &Value, len: usize, may_be_end: bool) -> Result<usize, String> {
+/// Upstream's words for an index right behind the end.
+fn past_end(what: &str) -> String {
+    format!("reflect: {what} index out of range")
+}
+
+/// An index up to `len`.
+fn position(index: &Value, len: usize) -> Result<usize, String> {
     match index {
         Value::Int(_, at) => usize::try_from(*at)
             .ok()
-            .filter(|at| *at < len || may_be_end && *at == len)
+            .filter(|at| *at <= len)
             .ok_or_else(|| format!("index out of range: {at}")),
         Value::Nothing => Err("cannot index slice/array with nil".to_owned()),
         other => Err(format!("cannot index slice/array with type {}", other.type_name())),
@@ -91,8 +91,7 @@ pub(super) fn slice(context: &mut Context<'_>, args: &[Value]) -> Result<Value, 
         Value::List(_, items) => items.len(),
         other => return Err(format!("can't slice item of type {}", other.type_name())),
     };
-    let positions: Vec<usize> =
-        bounds.iter().map(|bound| position(bound, len, true)).collect::<Result<_, _>>()?;
+    let positions: Vec<usize> = bounds.iter().map(|bound| position(bound, len)).collect::<Result<_, _>>()?;
     let start = positions.first().copied().unwrap_or(0);
     let end = positions.get(1).copied().unwrap_or(len);
     for (a, b) in [(start, end), (end, positions.get(2).copied().unwrap_or(len))] {

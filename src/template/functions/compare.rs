@@ -1,12 +1,13 @@
 //! `eq`, `lt` and their relatives: numbers of one kind, texts, and what is equal besides.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use super::Context;
+use crate::template::print::sprintf;
 use crate::template::value::Value;
 
 const BAD_TYPE: &str = "invalid type for comparison";
-const BAD_PAIR: &str = "incompatible types for comparison";
 
 /// Whether the first argument equals any of the others.
 pub(super) fn eq(_: &mut Context<'_>, args: &[Value]) -> Result<Value, String> {
@@ -65,33 +66,41 @@ fn kind(value: &Value) -> Option<Kind> {
 }
 
 fn equal(a: &Value, b: &Value) -> Result<bool, String> {
-    let comparable =
-        |value: &Value| !matches!(value, Value::Labels(_) | Value::Args(_) | Value::List(..) | Value::Data);
-    if !comparable(a) {
-        return Err(format!("non-comparable type {}: {}", shown(a), a.type_name()));
+    if kind(a) != kind(b) {
+        let nothing = *a == Value::Nothing || *b == Value::Nothing;
+        return if nothing { Ok(false) } else { Err(bad_pair(a, b)) };
     }
-    if kind(a) != kind(b) && kind(a).is_some() && kind(b).is_some() {
-        return Err(BAD_PAIR.to_owned());
-    }
-    if !comparable(b) {
-        return Err(format!("non-comparable type {}: {}", shown(b), b.type_name()));
+    for value in [a, b] {
+        if matches!(value, Value::Labels(_) | Value::Args(_) | Value::List(..) | Value::Data(_)) {
+            return Err(format!("non-comparable type {}: {}", shown(value), value.type_name()));
+        }
     }
     Ok(match (a, b) {
         (Value::Text(a) | Value::Html(a), Value::Text(b) | Value::Html(b)) => a == b,
         (Value::Int(_, a), Value::Int(_, b)) => a == b,
+        // Pointers are equal where they point at the same.
+        (Value::Sample(a), Value::Sample(b)) => Arc::ptr_eq(a, b),
+        (Value::Histogram(a), Value::Histogram(b)) => Arc::ptr_eq(a, b),
+        (Value::TimePointer(a), Value::TimePointer(b)) => Arc::ptr_eq(a, b),
+        (Value::DurationPointer(a), Value::DurationPointer(b)) => Arc::ptr_eq(a, b),
         (a, b) => a == b,
     })
 }
 
+fn bad_pair(a: &Value, b: &Value) -> String {
+    format!("incompatible types for comparison: {} and {}", a.type_name(), b.type_name())
+}
+
 fn shown(value: &Value) -> String {
-    let text = crate::template::print::sprint(std::slice::from_ref(value), 1 << 16).unwrap_or_default();
+    const BYTES_MAX: usize = 1 << 16;
+    let text = sprintf(b"%s", std::slice::from_ref(value), BYTES_MAX).unwrap_or_default();
     String::from_utf8_lossy(&text).into_owned()
 }
 
 fn less(a: &Value, b: &Value) -> Result<bool, String> {
     let (Some(kind_a), Some(kind_b)) = (kind(a), kind(b)) else { return Err(BAD_TYPE.to_owned()) };
     if kind_a != kind_b {
-        return Err(BAD_PAIR.to_owned());
+        return Err(bad_pair(a, b));
     }
     match (a, b) {
         (Value::Float(a), Value::Float(b)) => Ok(a < b),

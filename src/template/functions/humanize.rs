@@ -1,11 +1,13 @@
 //! Numbers, durations and times for people.
 
+use std::sync::Arc;
+
 use super::{Context, chars};
 use crate::model::GoQuoted;
 use crate::template::number::parse_float;
 use crate::template::print::sprintf;
-use crate::template::time::Time;
-use crate::template::value::Value;
+use crate::template::time::{Time, duration_seconds};
+use crate::template::value::{IntKind, Value};
 
 const LARGE: [&str; 8] = ["k", "M", "G", "T", "P", "E", "Z", "Y"];
 const LARGE_1024: [&str; 8] = ["ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi"];
@@ -15,18 +17,14 @@ const SMALL: [&str; 8] = ["m", "u", "n", "p", "f", "a", "z", "y"];
 fn number(value: &Value) -> Result<f64, String> {
     match value {
         Value::Float(value) => Ok(*value),
-        Value::Int(kind, value) if matches!(value_type(*kind), Some(())) => Ok(*value as f64),
+        Value::Int(IntKind::Int | IntKind::Int64, value) => Ok(*value as f64),
+        Value::Int(IntKind::Duration, ns) => Ok(duration_seconds(*ns)),
         Value::Text(_) => {
             let text = chars(value);
             parse_float(&text).ok_or_else(|| not_a_number(&text))
         }
         other => Err(format!("can't convert {} to float", other.type_name())),
     }
-}
-
-fn value_type(kind: crate::template::value::IntKind) -> Option<()> {
-    use crate::template::value::IntKind;
-    matches!(kind, IntKind::Int | IntKind::Int64).then_some(())
 }
 
 fn not_a_number(text: &str) -> String {
@@ -135,11 +133,11 @@ pub(super) fn timestamp(_: &mut Context<'_>, args: &[Value]) -> Result<Value, St
 }
 
 pub(super) fn to_time(_: &mut Context<'_>, args: &[Value]) -> Result<Value, String> {
-    time(number(&args[0])?).map(Value::Time)
+    time(number(&args[0])?).map(|time| Value::TimePointer(Arc::new(time)))
 }
 
 pub(super) fn to_duration(_: &mut Context<'_>, args: &[Value]) -> Result<Value, String> {
-    Ok(Value::Duration(go_int(number(&args[0])? * 1e9)))
+    Ok(Value::DurationPointer(Arc::new(go_int(number(&args[0])? * 1e9))))
 }
 
 pub(super) fn now(context: &mut Context<'_>, _: &[Value]) -> Result<Value, String> {

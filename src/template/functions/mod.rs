@@ -87,10 +87,10 @@ use Param::{Any, Sample, Samples, Text};
 
 /// All functions, by name.
 pub(super) static FUNCTIONS: &[Function] = &[
-    // Not called: what decides is evaluated first, and the rest maybe not at all.
+    // `and`, `or` and `call` are carried out where their arguments are evaluated.
     variadic("and", &[Any], builtins::last),
     variadic("args", &[], samples::args),
-    variadic("call", &[Any], builtins::call),
+    variadic("call", &[Any], builtins::last),
     variadic("eq", &[Any], compare::eq),
     fixed("externalURL", &[], links::external_url),
     fixed("first", &[Samples], samples::first),

@@ -16,36 +16,69 @@ pub(super) fn to_lower(context: &mut Context<'_>, args: &[Value]) -> Result<Valu
     context.text(text)
 }
 
-/// Go maps character by character, so one that would become several stays.
+/// Go maps character by character, so one whose upper case is several stays.
 fn single(c: char, mut mapped: impl ExactSizeIterator<Item = char>) -> char {
-    if mapped.len() == 1 { mapped.next().unwrap_or(c) } else { c }
+    match c {
+        'İ' => 'i',
+        c if mapped.len() == 1 => mapped.next().unwrap_or(c),
+        c => c,
+    }
 }
 
-/// Each word's first letter in upper case, the rest as it is.
+/// Each word's first letter that has a case in title case, the rest as it is.
 pub(super) fn title(context: &mut Context<'_>, args: &[Value]) -> Result<Value, String> {
     let text = chars(&args[0]);
     let mut title = String::with_capacity(text.len());
-    let mut inside_word = false;
+    let mut cased = false;
+    let mut before = ' ';
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {
-        if inside_word || !c.is_alphabetic() {
+        if !continues_word(c) && !rest.peek().is_some_and(|after| joins(before, c, *after)) {
+            cased = false;
+        }
+        if cased || !has_case(c) {
             title.push(c);
         } else {
-            title.extend(c.to_uppercase());
+            push_title(&mut title, c);
+            cased = true;
         }
-        inside_word =
-            continues_word(c) || inside_word && joins(c) && rest.peek().is_some_and(|c| c.is_alphabetic());
+        before = c;
     }
     context.text(title)
 }
 
-fn continues_word(c: char) -> bool {
-    c.is_alphanumeric() || c == '_'
+fn has_case(c: char) -> bool {
+    c.is_lowercase() || c.is_uppercase() || matches!(c, 'ǅ' | 'ǈ' | 'ǋ' | 'ǲ')
 }
 
-/// Signs that do not end a word between two letters.
-fn joins(c: char) -> bool {
-    matches!(c, '\'' | '.' | ':' | '\u{b7}' | '\u{2019}' | '\u{2018}' | '\u{2024}')
+fn push_title(out: &mut String, c: char) {
+    match c {
+        'ǆ' | 'Ǆ' => out.push('ǅ'),
+        'ǉ' | 'Ǉ' => out.push('ǈ'),
+        'ǌ' | 'Ǌ' => out.push('ǋ'),
+        'ǳ' | 'Ǳ' => out.push('ǲ'),
+        // An apostrophe and a letter, of which the letter is the upper case.
+        'ŉ' => out.push_str("ʼN"),
+        c => {
+            let mut upper = c.to_uppercase();
+            out.extend(upper.next());
+            out.extend(upper.flat_map(char::to_lowercase));
+        }
+    }
+}
+
+/// Whether a word goes on with `c`. Each sign of the scripts without spaces is a word of its own.
+fn continues_word(c: char) -> bool {
+    let combining = matches!(c, '\u{300}'..='\u{36f}' | '\u{200d}' | '\u{ad}');
+    c == '_' || combining || c.is_alphanumeric() && !matches!(c, '\u{2e80}'..='\u{abff}')
+}
+
+/// Whether `c` does not end a word between these: a sign between two letters or between two digits.
+fn joins(before: char, c: char, after: char) -> bool {
+    let in_both = matches!(c, '\'' | '.' | '\u{2018}' | '\u{2019}' | '\u{2024}');
+    let letters = before.is_alphabetic() && after.is_alphabetic();
+    let digits = before.is_numeric() && after.is_numeric();
+    letters && (in_both || matches!(c, ':' | '\u{b7}')) || digits && (in_both || matches!(c, ',' | ';'))
 }
 
 pub(super) fn safe_html(context: &mut Context<'_>, args: &[Value]) -> Result<Value, String> {
