@@ -1,5 +1,7 @@
 //! From discovered targets to the URLs that alerts are sent to.
 
+use std::collections::HashSet;
+
 use reqwest::Url;
 
 use super::config::{AlertmanagerConfig, AlertmanagerSettings};
@@ -28,9 +30,10 @@ pub(super) struct Found {
 }
 
 /// The Alertmanagers of a group. A target that makes none is logged and left out.
-pub(super) fn find(config: &AlertmanagerConfig, groups: &[TargetGroup]) -> Found {
+pub(super) fn find<'a>(config: &AlertmanagerConfig, groups: impl Iterator<Item = &'a TargetGroup>) -> Found {
     let mut found = Found::default();
-    for (group, target) in groups.iter().flat_map(|group| group.targets.iter().map(move |t| (group, t))) {
+    let mut known = HashSet::new();
+    for (group, target) in groups.flat_map(|group| group.targets.iter().map(move |t| (group, t))) {
         let mut labels = discovered_labels(&config.own, target, &group.labels);
         let before = shown_url(&labels);
         if !relabel::apply(&config.own.relabel_configs, &mut labels) {
@@ -38,8 +41,8 @@ pub(super) fn find(config: &AlertmanagerConfig, groups: &[TargetGroup]) -> Found
             continue;
         }
         match endpoint(&labels) {
-            Ok(endpoint) if found.active.contains(&endpoint) => {}
-            Ok(endpoint) => found.active.push(endpoint),
+            Ok(endpoint) if known.insert(endpoint.shown.clone()) => found.active.push(endpoint),
+            Ok(_) => {}
             Err(error) => tracing::error!(%error, "Creating discovered Alertmanagers failed"),
         }
     }
@@ -107,7 +110,7 @@ mod tests {
 
     fn found(config: &str) -> (Vec<String>, Vec<String>) {
         let config: AlertmanagerConfig = serde_saphyr::from_str(config).expect("the group is sound");
-        let found = find(&config, &config.discovery.static_configs);
+        let found = find(&config, config.discovery.static_configs.iter());
         for endpoint in &found.active {
             assert_eq!(endpoint.url.as_str(), endpoint.shown);
         }

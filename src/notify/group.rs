@@ -1,5 +1,6 @@
 //! One `<alertmanager_config>` with the Alertmanagers that it leads to.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::task::{AbortHandle, JoinSet};
@@ -21,6 +22,9 @@ pub(super) struct Member {
     pub(super) url: String,
     pub(super) queue: Arc<Queue>,
 }
+
+/// Members that their group has no longer, by their URLs.
+pub(super) type Leaving = HashMap<String, Vec<Member>>;
 
 /// What new members are made with.
 pub(super) struct Workshop<'a> {
@@ -59,21 +63,21 @@ impl Group {
     }
 
     /// Makes the Alertmanagers those that the written-down targets and those `in_files` lead to. One that stays keeps
-    /// its queue; one that is new takes over what waits in a queue of `leaving` for the same URL, and that queue is
-    /// left there no longer. Answers the members that are gone: their queues are the caller's to close.
+    /// its queue; one that is new takes over what waits in a queue of `leaving` for the same URL, which is closed by
+    /// that. Answers the members that are gone: their queues are the caller's to close.
     pub(super) fn sync(
         &mut self,
         in_files: &[TargetGroup],
-        leaving: &mut Vec<Member>,
+        leaving: &mut Leaving,
         workshop: &mut Workshop<'_>,
-    ) -> Vec<Member> {
-        let written = &self.config.discovery.static_configs;
-        let groups: Vec<TargetGroup> = written.iter().chain(in_files).cloned().collect();
-        let found = endpoint::find(&self.config, &groups);
-        let mut before = std::mem::take(&mut self.active);
+    ) -> Leaving {
+        let groups = self.config.discovery.static_configs.iter().chain(in_files);
+        let found = endpoint::find(&self.config, groups);
+        let mut before: Leaving =
+            self.active.drain(..).map(|member| (member.url.clone(), vec![member])).collect();
         for endpoint in found.active {
-            let member = match before.iter().position(|member| member.url == endpoint.shown) {
-                Some(index) => before.swap_remove(index),
+            let member = match before.remove(&endpoint.shown).and_then(|mut same| same.pop()) {
+                Some(member) => member,
                 None => self.start(endpoint, leaving, workshop),
             };
             self.active.push(member);
@@ -82,11 +86,11 @@ impl Group {
         before
     }
 
-    fn start(&self, endpoint: Endpoint, leaving: &mut Vec<Member>, workshop: &mut Workshop<'_>) -> Member {
+    fn start(&self, endpoint: Endpoint, leaving: &mut Leaving, workshop: &mut Workshop<'_>) -> Member {
         let url = endpoint.shown.clone();
         let queue = Arc::new(Queue::new(workshop.options.queue_capacity, workshop.metrics.of(&url)));
-        if let Some(index) = leaving.iter().position(|member| member.url == url) {
-            queue.add(leaving.swap_remove(index).queue.close_and_take().into_iter());
+        if let Some(before) = leaving.get_mut(&url).and_then(Vec::pop) {
+            queue.add(before.queue.close_and_take().into_iter());
         }
         let sender = Sender {
             queue: Arc::clone(&queue),

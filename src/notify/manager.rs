@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::alert::Alert;
 use super::config::{AlertingConfig, AlertmanagerConfig};
-use super::group::{Group, Member, Workshop};
+use super::group::{Group, Leaving, Member, Workshop};
 use super::metrics::NotifierMetrics;
 use super::relabel_alert;
 use crate::discovery::{FileWatch, LookedAt, TargetGroup, WatchedFiles};
@@ -17,7 +17,7 @@ use crate::model::Labels;
 use crate::net::{HttpClient, NetError};
 use crate::relabel::RelabelConfig;
 
-/// Longest that [`Notifier::stop`] waits for queues to empty.
+/// Longest that [`Notifier::stop`] waits for queues to empty where nothing else is said.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 
 /// How alerts are sent.
@@ -29,6 +29,8 @@ pub struct NotifierOptions {
     pub batch_size: usize,
     /// Whether what waits is still sent at the end.
     pub drain_on_shutdown: bool,
+    /// Longest that this may take.
+    pub drain_max: Duration,
     /// Counts files with targets that could not be read.
     pub file_read_errors: Counter,
 }
@@ -39,6 +41,7 @@ impl Default for NotifierOptions {
             queue_capacity: 10_000,
             batch_size: 256,
             drain_on_shutdown: true,
+            drain_max: DRAIN_MAX,
             file_read_errors: Counter::default(),
         }
     }
@@ -152,8 +155,10 @@ impl Notifier {
             let same = before.iter().position(|old| old.config == group.config);
             kept.push(same.map(|index| before.remove(index)));
         }
-        let mut leaving: Vec<Member> =
-            before.iter_mut().flat_map(|group| std::mem::take(&mut group.active)).collect();
+        let mut leaving = Leaving::new();
+        for member in before.iter_mut().flat_map(|group| group.active.drain(..)) {
+            leaving.entry(member.url.clone()).or_default().push(member);
+        }
         for ((mut group, in_files), kept) in groups.into_iter().zip(kept) {
             if let Some(kept) = kept {
                 state.groups.push(kept);
@@ -166,8 +171,7 @@ impl Notifier {
             }
             state.groups.push(group);
         }
-        self.inner.let_go(leaving);
-        while state.senders.try_join_next().is_some() {}
+        self.inner.let_go(leaving, &mut state.senders);
     }
 
     /// The files that a group read before, if they are still the same, or else new ones.
@@ -194,7 +198,7 @@ impl Notifier {
         }
     }
 
-    /// Takes no more alerts. What waits is still sent, for 30 seconds at most, or dropped, as the options say.
+    /// Takes no more alerts. What waits is still sent, for as long as the options allow, or dropped.
     pub async fn stop(&self) {
         let (groups, mut senders) = {
             let mut state = crate::lock::write(&self.inner.state);
@@ -206,7 +210,7 @@ impl Notifier {
             members.iter().for_each(|member| member.queue.close());
             let all = async { while senders.join_next().await.is_some() {} };
             // Time is up for those that are left; what they have is dropped below.
-            let _ = tokio::time::timeout(DRAIN_MAX, all).await;
+            let _ = tokio::time::timeout(self.inner.options.drain_max, all).await;
         }
         let dropped: usize = members.iter().map(|member| member.queue.discard()).sum();
         if dropped > 0 {
@@ -252,15 +256,17 @@ impl Inner {
         looked.groups
     }
 
-    /// Ends queues whose Alertmanagers are gone; nobody waits for that.
-    fn let_go(&self, leaving: Vec<Member>) {
-        for member in leaving {
+    /// Ends queues whose Alertmanagers are gone; nobody waits for that. Forgets those that have ended.
+    fn let_go(&self, leaving: Leaving, senders: &mut JoinSet<()>) {
+        for member in leaving.into_values().flatten() {
             if self.options.drain_on_shutdown {
                 member.queue.close();
             } else {
                 member.queue.discard();
             }
         }
+        while senders.try_join_next().is_some() {}
+        self.metrics.forget_unused();
     }
 
     /// Takes over what was found in a group's files; answers whether the group is still there.
@@ -268,9 +274,8 @@ impl Inner {
         let mut state = crate::lock::write(&self.state);
         let State { groups, senders, .. } = &mut *state;
         let Some(group) = groups.iter_mut().find(|group| group.id == id) else { return false };
-        let gone = group.sync(in_files, &mut Vec::new(), &mut self.workshop(senders));
-        self.let_go(gone);
-        while senders.try_join_next().is_some() {}
+        let gone = group.sync(in_files, &mut Leaving::new(), &mut self.workshop(senders));
+        self.let_go(gone, senders);
         true
     }
 }

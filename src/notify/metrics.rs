@@ -46,7 +46,7 @@ impl AlertmanagerMetrics {
     }
 }
 
-/// The numbers by URL; they are forgotten with the last queue for that URL.
+/// The numbers by URL; they go with the last queue for that URL.
 #[derive(Debug, Default)]
 pub struct NotifierMetrics {
     by_url: Mutex<BTreeMap<String, Weak<AlertmanagerMetrics>>>,
@@ -56,13 +56,17 @@ impl NotifierMetrics {
     /// The numbers of one Alertmanager, from zero where it is new.
     pub(super) fn of(&self, url: &str) -> Arc<AlertmanagerMetrics> {
         let mut by_url = crate::lock::lock(&self.by_url);
-        by_url.retain(|_, metrics| metrics.strong_count() > 0);
         if let Some(found) = by_url.get(url).and_then(Weak::upgrade) {
             return found;
         }
         let made = Arc::default();
         by_url.insert(url.to_owned(), Arc::downgrade(&made));
         made
+    }
+
+    /// Lets go of the URLs without a queue.
+    pub(super) fn forget_unused(&self) {
+        crate::lock::lock(&self.by_url).retain(|_, metrics| metrics.strong_count() > 0);
     }
 
     /// All Alertmanagers with a queue, in order of their URLs.

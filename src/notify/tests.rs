@@ -274,6 +274,20 @@ async fn at_the_end_what_waits_is_sent_or_dropped() {
 }
 
 #[tokio::test]
+async fn the_end_waits_for_nobody_forever() {
+    let (slow, quick) = (Receiver::holding().await, Receiver::start().await);
+    let drain_max = Duration::from_millis(500);
+    let options = NotifierOptions { batch_size: 2, drain_max, ..NotifierOptions::default() };
+    let notifier = start(&group(&[&slow, &quick], ""), options).await;
+    let (of_slow, of_quick) = (metrics_of(&notifier, &slow), metrics_of(&notifier, &quick));
+    notifier.send(alerts(0..5));
+    until("one is at work", || slow.count() == 2).await;
+    tokio::time::timeout(PATIENCE, notifier.stop()).await.expect("it ends");
+    assert_eq!((of_slow.sent.get(), of_slow.dropped.get(), of_slow.queued.get()), (0, 3, 0.0));
+    assert_eq!((of_quick.sent.get(), of_quick.dropped.get(), quick.count()), (5, 0, 5));
+}
+
+#[tokio::test]
 async fn reloads_keep_what_waits() {
     let (stays, goes) = (Receiver::holding().await, Receiver::holding().await);
     let options = NotifierOptions { batch_size: 1, ..NotifierOptions::default() };
