@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use crate::head::{HeadReader, HeadRow};
 use crate::model::{Exemplar, Fingerprint, Labels, Matcher, Metadata, TenantId, TimeSpan, Timestamp};
 use crate::segment::SegmentError;
@@ -40,13 +42,13 @@ struct Found {
 /// Translates a segment's symbols to a query's, each once.
 struct Translator<'a> {
     segment: &'a LiveSegment,
-    known: HashMap<u32, Symbol>,
+    known: HashMap<u32, Symbol, RandomState>,
     pairs: Vec<(u32, u32)>,
 }
 
 impl<'a> Translator<'a> {
     fn new(segment: &'a LiveSegment) -> Self {
-        Self { segment, known: HashMap::new(), pairs: Vec::new() }
+        Self { segment, known: HashMap::default(), pairs: Vec::new() }
     }
 
     fn symbol(&mut self, number: u32, symbols: &mut SymbolTable) -> Result<Symbol, SegmentError> {
@@ -58,31 +60,32 @@ impl<'a> Translator<'a> {
         Ok(symbol)
     }
 
-    fn labels(
+    fn push_labels(
         &mut self,
         row: u32,
         needed: &NeededNames,
         symbols: &mut SymbolTable,
-    ) -> Result<Vec<LabelPair>, SegmentError> {
+        out: &mut Vec<LabelPair>,
+    ) -> Result<(), SegmentError> {
         self.pairs.clear();
         if !needed.is_nothing() {
             self.segment.reader.label_symbols(row, &mut self.pairs)?;
         }
-        let mut labels = Vec::with_capacity(self.pairs.len());
-        for (name, value) in std::mem::take(&mut self.pairs) {
+        for at in 0..self.pairs.len() {
+            let (name, value) = self.pairs[at];
             let name = self.symbol(name, symbols)?;
             if needed.contains(name) {
-                labels.push(LabelPair { name, value: self.symbol(value, symbols)? });
+                out.push(LabelPair { name, value: self.symbol(value, symbols)? });
             }
         }
-        Ok(labels)
+        Ok(())
     }
 }
 
 /// [`LabelsNeeded`] by symbol.
 enum NeededNames {
     All,
-    Only(HashSet<Symbol>),
+    Only(HashSet<Symbol, RandomState>),
 }
 
 impl NeededNames {
@@ -90,7 +93,7 @@ impl NeededNames {
         match needed {
             LabelsNeeded::All => Self::All,
             LabelsNeeded::Only(names) => Self::Only(names.iter().map(|name| symbols.intern(name)).collect()),
-            LabelsNeeded::None => Self::Only(HashSet::new()),
+            LabelsNeeded::None => Self::Only(HashSet::default()),
         }
     }
 
@@ -239,7 +242,7 @@ impl Select for Database {
         let mut found = find_in_segments(&segments, request)?;
         found.extend(head_rows.rows.into_iter().map(|row| Found {
             fingerprint: row.fingerprint,
-            samples: head.sample_count(&row, request.span),
+            samples: row.samples,
             place: Place::Head(row),
         }));
         // Stable: places of one series stay in the order in which later ones win.
@@ -256,24 +259,26 @@ impl Select for Database {
         let mut translators: Vec<Translator<'_>> =
             segments.iter().map(|segment| Translator::new(segment)).collect();
         let limit = if request.limit == 0 { usize::MAX } else { request.limit };
-        let mut labels: Vec<(Fingerprint, Vec<LabelPair>)> = Vec::new();
+        let (mut pairs, mut ends) = (Vec::new(), Vec::new());
         let mut samples = 0;
         for series in found.chunk_by(|a, b| a.fingerprint == b.fingerprint).take(limit) {
-            let pairs = match &series[0].place {
+            match &series[0].place {
                 Place::Segment { segment, row } => {
-                    translators[*segment as usize].labels(*row, &needed, symbols)?
+                    translators[*segment as usize].push_labels(*row, &needed, symbols, &mut pairs)?;
                 }
-                Place::Head(row) => head_rows.pairs[row.pairs.clone()].to_vec(),
-            };
-            labels.push((series[0].fingerprint, pairs));
+                Place::Head(row) => pairs.extend_from_slice(&head_rows.pairs[row.pairs.clone()]),
+            }
+            ends.push((series[0].fingerprint, pairs.len()));
             samples += series.iter().map(|found| found.samples).sum::<u64>();
             rows.places.extend(series.iter().map(|found| found.place.clone()));
             rows.ends.push(rows.places.len());
         }
         drop(translators);
         let mut selection = Selection::new(Box::new(rows));
-        for (fingerprint, pairs) in labels {
-            selection.push_row(fingerprint, pairs);
+        let mut start = 0;
+        for (fingerprint, end) in ends {
+            selection.push_row(fingerprint, pairs[start..end].iter().copied());
+            start = end;
         }
         selection.estimate.series = selection.len() as u64;
         selection.estimate.samples = samples;

@@ -312,12 +312,6 @@ impl PinnedTenant {
         }
     }
 
-    /// How many samples the series has within `span`, repeated times included.
-    pub(super) fn sample_count(&self, shard: u32, slot: Slot, span: TimeSpan) -> u64 {
-        let buffers = read(self.tenant.shard(shard as usize));
-        buffers.get(slot as usize).map_or(0, |buffer| buffer.count(self.order_max, span))
-    }
-
     /// Time of the series' newest sample.
     pub(super) fn newest(&self, shard: u32, slot: Slot) -> Option<Timestamp> {
         read(self.tenant.shard(shard as usize)).get(slot as usize)?.newest(self.order_max)

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use crate::model::{Label, MatchOp, Matcher};
 
 use super::texts::TextTable;
@@ -25,8 +27,8 @@ struct Pair {
 pub(super) struct ShardIndex {
     texts: TextTable,
     pairs: Vec<Pair>,
-    numbers: HashMap<(u32, u32), PairNumber>,
-    by_name: HashMap<u32, Vec<PairNumber>>,
+    numbers: HashMap<(u32, u32), PairNumber, RandomState>,
+    by_name: HashMap<u32, Vec<PairNumber>, RandomState>,
 }
 
 impl ShardIndex {
@@ -104,18 +106,30 @@ impl ShardIndex {
         self.texts.lookup(name).and_then(|number| self.by_name.get(&number)).map_or(&[], Vec::as_slice)
     }
 
-    /// Where to look for the series that pass: those of the rarest label that one matcher demands. `None` where no
-    /// matcher demands a label, so that every series must be looked at.
+    /// The series that pass the matchers that [`demands_a_pair`], rising; where there is none of these, the series of
+    /// the label that the most selective other matcher demands. `None` where no matcher demands a label, so that every
+    /// series must be looked at.
     pub(super) fn candidates(&self, matchers: &[Matcher]) -> Option<Vec<Slot>> {
-        let demanding = || matchers.iter().filter(|matcher| !matcher.matches_empty());
-        let rarest = demanding()
-            .filter(|matcher| matcher.op == MatchOp::Equal)
+        let mut demanded: Vec<&[Slot]> = matchers
+            .iter()
+            .filter(|matcher| demands_a_pair(matcher))
             .map(|matcher| self.slots_equal(&matcher.name, &matcher.value))
-            .min_by_key(|slots| slots.len());
-        if let Some(slots) = rarest {
-            return Some(slots.to_vec());
+            .collect();
+        demanded.sort_unstable_by_key(|slots| slots.len());
+        match demanded.as_slice() {
+            [] => self.slots_of_any(matchers),
+            [only] => Some(only.to_vec()),
+            [first, second, rest @ ..] => {
+                let mut common = common(first, second);
+                rest.iter().for_each(|slots| keep_common(&mut common, slots));
+                Some(common)
+            }
         }
-        let united = demanding().map(|matcher| {
+    }
+
+    /// The series of the rarest label that a matcher demands in some form.
+    fn slots_of_any(&self, matchers: &[Matcher]) -> Option<Vec<Slot>> {
+        let united = matchers.iter().filter(|matcher| !matcher.matches_empty()).map(|matcher| {
             let pairs = self.pairs_of(&matcher.name).iter();
             let passing = pairs.filter(|pair| matcher.matches(self.label(**pair).value));
             passing.flat_map(|pair| self.slots(*pair)).copied().collect::<Vec<Slot>>()
@@ -130,19 +144,62 @@ impl ShardIndex {
         number().map_or(&[], |pair| self.slots(*pair))
     }
 
-    /// A test of series against matchers that looks at each label pair once.
+    /// A test of candidates against the matchers that did not choose them; it looks at each label pair once.
     pub(super) fn tester<'a>(&'a self, matchers: &'a [Matcher]) -> Tester<'a> {
         let tests = matchers
             .iter()
+            .filter(|matcher| !demands_a_pair(matcher))
             .map(|matcher| Test {
                 matcher,
                 name: self.texts.lookup(&matcher.name),
                 passes_empty: matcher.matches_empty(),
-                known: HashMap::new(),
+                known: HashMap::default(),
             })
             .collect();
         Tester { index: self, tests }
     }
+}
+
+/// Whether a series must have the matcher's very name and value to pass.
+fn demands_a_pair(matcher: &Matcher) -> bool {
+    matcher.op == MatchOp::Equal && !matcher.value.is_empty()
+}
+
+/// What is in both; both rise.
+fn common(short: &[Slot], long: &[Slot]) -> Vec<Slot> {
+    /// From how many times the length on it is quicker to search than to walk.
+    const SEARCH_RATIO: usize = 16;
+    if long.len() / SEARCH_RATIO >= short.len() {
+        let mut found = short.to_vec();
+        keep_common(&mut found, long);
+        return found;
+    }
+    // No branch depends on the slots: which of two comes first cannot be foretold.
+    let mut found = vec![0; short.len()];
+    let (mut a, mut b, mut len) = (0, 0, 0);
+    while a < short.len() && b < long.len() {
+        let (left, right) = (short[a], long[b]);
+        found[len] = left;
+        len += usize::from(left == right);
+        a += usize::from(left <= right);
+        b += usize::from(right <= left);
+    }
+    found.truncate(len);
+    found
+}
+
+/// Removes what is not in `other`; both rise, and `slots` is much the shorter.
+fn keep_common(slots: &mut Vec<Slot>, other: &[Slot]) {
+    let mut rest = other;
+    slots.retain(|slot| {
+        let mut step = 1;
+        while rest.get(step).is_some_and(|at| at < slot) {
+            step *= 2;
+        }
+        let near = &rest[..rest.len().min(step + 1)];
+        rest = &rest[near.partition_point(|at| at < slot)..];
+        rest.first() == Some(slot)
+    });
 }
 
 /// See [`ShardIndex::tester`].
@@ -156,11 +213,16 @@ struct Test<'a> {
     /// Number of the matcher's label name; `None` where no series of the shard has it.
     name: Option<u32>,
     passes_empty: bool,
-    known: HashMap<PairNumber, bool>,
+    known: HashMap<PairNumber, bool, RandomState>,
 }
 
 impl Tester<'_> {
-    /// Whether a series with these pairs passes all matchers.
+    /// Whether every candidate passes.
+    pub(super) fn is_void(&self) -> bool {
+        self.tests.is_empty()
+    }
+
+    /// Whether a candidate with these pairs passes.
     pub(super) fn passes(&mut self, pairs: &[PairNumber]) -> bool {
         let index = self.index;
         self.tests.iter_mut().all(|test| {
@@ -212,6 +274,22 @@ mod tests {
         assert_eq!(found(&[regex("pod", MatchOp::NotEqual, "1")]), [1, 2]);
         assert_eq!(found(&[regex("job", MatchOp::NotRegex, "b|c"), Matcher::equal("none", "")]), [0, 2]);
         assert_eq!(found(&[Matcher::equal("job", "zzz")]), Vec::<Slot>::new());
+        assert_eq!(found(&[Matcher::equal("job", "a"), Matcher::equal("pod", "1")]), [0]);
+        assert_eq!(found(&[Matcher::equal("job", "a"), Matcher::equal("pod", "2")]), Vec::<Slot>::new());
+    }
+
+    #[test]
+    fn common_slots_are_found_whatever_the_lengths() {
+        let long: Vec<Slot> = (0..1_000).map(|at| at * 3).collect();
+        for count in [0, 1, 5, 60, 300] {
+            let short: Vec<Slot> = (0..count).map(|at| at * 10 + 2).collect();
+            let expected: Vec<Slot> = short.iter().copied().filter(|slot| slot % 3 == 0).collect();
+            assert_eq!(common(&short, &long), expected);
+            let mut kept = short;
+            keep_common(&mut kept, &long);
+            assert_eq!(kept, expected);
+        }
+        assert_eq!(common(&[1], &[]), Vec::<Slot>::new());
     }
 
     #[test]

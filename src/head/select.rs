@@ -3,8 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
+use foldhash::fast::RandomState;
+
 use crate::model::{Exemplar, Fingerprint, Labels, Matcher, TenantId, TimeSpan};
-use crate::storage::{Columns, LabelPair, LabelsNeeded, SelectRequest, Symbol, SymbolTable};
+use crate::storage::{Columns, LabelPair, LabelsNeeded, SelectRequest, SymbolTable};
 
 use super::Head;
 use super::epoch::{PinnedEpoch, PinnedTenant};
@@ -19,6 +21,8 @@ pub struct HeadRow {
     pub fingerprint: Fingerprint,
     /// Its needed labels, in [`HeadRows::pairs`].
     pub pairs: Range<usize>,
+    /// How many samples it has within the span; an upper bound, since one time may be counted twice.
+    pub samples: u64,
     shard: u32,
     slot: Slot,
 }
@@ -55,11 +59,6 @@ impl HeadReader {
         self.epochs[epoch].read(row.shard, row.slot, span, out);
     }
 
-    /// How many samples a series has within `span`; an upper bound, since one time may be counted twice.
-    pub fn sample_count(&self, row: &HeadRow, span: TimeSpan) -> u64 {
-        self.epochs.iter().map(|epoch| epoch.sample_count(row.shard, row.slot, span)).sum()
-    }
-
     /// For each slot of a shard whether it has samples within `span`.
     fn visible(&self, shard: usize, span: TimeSpan) -> Visible {
         let mut slots: Vec<bool> = Vec::new();
@@ -76,20 +75,20 @@ impl HeadReader {
         Visible { slots }
     }
 
-    /// The same for some slots only.
-    fn visible_of(&self, shard: usize, span: TimeSpan, wanted: &[Slot]) -> Vec<bool> {
-        let mut found = vec![false; wanted.len()];
+    /// For each of some slots how many samples it has within `span`, repeated times included.
+    fn counts(&self, shard: usize, span: TimeSpan, wanted: &[Slot]) -> Vec<u64> {
+        let mut counts = vec![0; wanted.len()];
         for part in &self.epochs {
-            if !part.tenant.bounds().overlaps(span) {
+            if wanted.is_empty() || !part.tenant.bounds().overlaps(span) {
                 continue;
             }
             let buffers = read(part.tenant.shard(shard));
-            for (at, slot) in wanted.iter().enumerate() {
+            for (count, slot) in counts.iter_mut().zip(wanted) {
                 let buffer = buffers.get(*slot as usize);
-                found[at] = found[at] || buffer.is_some_and(|buffer| buffer.has_any(part.order_max, span));
+                *count += buffer.map_or(0, |buffer| buffer.count(part.order_max, span));
             }
         }
-        found
+        counts
     }
 }
 
@@ -107,38 +106,45 @@ impl Visible {
 /// Live series of a shard that pass all matchers.
 fn passing(shard: &SeriesShard, matchers: &[Matcher]) -> Vec<Slot> {
     let mut tester = shard.index.tester(matchers);
-    let mut passes = |slot: Slot| {
-        let entry = &shard.entries[slot as usize];
-        entry.is_live && tester.passes(&entry.pairs)
-    };
+    let is_void = tester.is_void();
+    let mut passes = |slot: &Slot| tester.passes(&shard.entries[*slot as usize].pairs);
     match shard.index.candidates(matchers) {
-        Some(slots) => slots.into_iter().filter(|slot| passes(*slot)).collect(),
+        // The index holds live series only.
+        Some(mut slots) => {
+            if !is_void {
+                slots.retain(passes);
+            }
+            slots
+        }
         None => {
             let end = Slot::try_from(shard.entries.len()).expect("slots have 32 bits");
-            (0..end).filter(|slot| passes(*slot)).collect()
+            let live = (0..end).filter(|slot| shard.entries[*slot as usize].is_live);
+            live.filter(|slot| passes(slot)).collect()
         }
     }
 }
 
-/// Translates a shard's pairs to a query's symbols, each text once.
+/// Translates a shard's label pairs to a query's, each once.
 struct Translator<'a> {
     shard: &'a SeriesShard,
     symbols: &'a mut SymbolTable,
-    known: HashMap<u32, Symbol>,
+    needed: &'a LabelsNeeded,
+    /// `None` for a pair that is not needed.
+    known: HashMap<PairNumber, Option<LabelPair>, RandomState>,
 }
 
 impl Translator<'_> {
-    fn symbol(&mut self, text: u32) -> Symbol {
-        *self.known.entry(text).or_insert_with(|| self.symbols.intern(self.shard.index.text(text)))
-    }
-
-    fn push(&mut self, pairs: &[PairNumber], needed: &LabelsNeeded, out: &mut Vec<LabelPair>) {
+    fn push(&mut self, pairs: &[PairNumber], out: &mut Vec<LabelPair>) {
+        let Self { shard, symbols, needed, known } = self;
         for &pair in pairs {
-            let (name, value) = self.shard.index.pair(pair);
-            if needed.includes(self.shard.index.text(name)) {
-                let pair = LabelPair { name: self.symbol(name), value: self.symbol(value) };
-                out.push(pair);
-            }
+            let translated = *known.entry(pair).or_insert_with(|| {
+                let label = shard.index.label(pair);
+                needed.includes(label.name).then(|| LabelPair {
+                    name: symbols.intern(label.name),
+                    value: symbols.intern(label.value),
+                })
+            });
+            out.extend(translated);
         }
     }
 }
@@ -157,15 +163,21 @@ impl Head {
         for (number, shard) in table.shards.iter().enumerate() {
             let shard = read(shard);
             let slots = passing(&shard, request.matchers);
-            let visible = reader.visible_of(number, request.span, &slots);
-            let mut translator = Translator { shard: &shard, symbols, known: HashMap::new() };
-            for (slot, _) in slots.iter().zip(visible).filter(|(_, visible)| *visible) {
+            let counts = reader.counts(number, request.span, &slots);
+            let mut translator = Translator {
+                shard: &shard,
+                symbols,
+                needed: &request.labels_needed,
+                known: HashMap::default(),
+            };
+            for (slot, samples) in slots.iter().zip(counts).filter(|(_, samples)| *samples > 0) {
                 let entry = &shard.entries[*slot as usize];
                 let start = found.pairs.len();
-                translator.push(&entry.pairs, &request.labels_needed, &mut found.pairs);
+                translator.push(&entry.pairs, &mut found.pairs);
                 found.rows.push(HeadRow {
                     fingerprint: entry.fingerprint,
                     pairs: start..found.pairs.len(),
+                    samples,
                     shard: u32::try_from(number).expect("shards are few"),
                     slot: *slot,
                 });
@@ -248,8 +260,8 @@ impl Head {
             let mut pairs = BTreeSet::new();
             for matchers in matcher_sets {
                 let slots = passing(&shard, matchers);
-                let visible = reader.visible_of(number, span, &slots);
-                for (slot, _) in slots.iter().zip(visible).filter(|(_, visible)| *visible) {
+                let counts = reader.counts(number, span, &slots);
+                for (slot, _) in slots.iter().zip(counts).filter(|(_, samples)| *samples > 0) {
                     pairs.extend(shard.entries[*slot as usize].pairs.iter().copied());
                 }
             }

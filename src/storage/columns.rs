@@ -73,13 +73,18 @@ impl Columns {
         assert_eq!(timestamps.len(), values.len(), "a value for each time");
         self.timestamps.extend_from_slice(timestamps);
         self.values.extend_from_slice(values);
-        if !self.histograms.is_empty() {
-            self.histograms.resize(self.timestamps.len(), None);
+        self.end_floats();
+    }
+
+    /// Adds floats without start timestamps to the row begun last.
+    pub fn extend_pairs(&mut self, pairs: impl ExactSizeIterator<Item = (Timestamp, f64)>) {
+        self.timestamps.reserve(pairs.len());
+        self.values.reserve(pairs.len());
+        for (timestamp, value) in pairs {
+            self.timestamps.push(timestamp);
+            self.values.push(value);
         }
-        if !self.start_timestamps.is_empty() {
-            self.start_timestamps.resize(self.timestamps.len(), 0);
-        }
-        self.end_row();
+        self.end_floats();
     }
 
     /// Adds a run of floats without start timestamps to the row begun last; `fill` writes their values in place. Where it
@@ -96,6 +101,12 @@ impl Columns {
             return Err(error);
         }
         self.timestamps.extend_from_slice(timestamps);
+        self.end_floats();
+        Ok(())
+    }
+
+    /// Ends a run of floats without start timestamps, as far as the other columns go.
+    fn end_floats(&mut self) {
         if !self.histograms.is_empty() {
             self.histograms.resize(self.timestamps.len(), None);
         }
@@ -103,7 +114,6 @@ impl Columns {
             self.start_timestamps.resize(self.timestamps.len(), 0);
         }
         self.end_row();
-        Ok(())
     }
 
     /// How many rows there are.

@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use crate::model::{
     Exemplar, Fingerprint, Labels, LabelsBuilder, Matcher, Metadata, TenantId, TimeSpan, Timestamp,
 };
@@ -18,13 +20,13 @@ pub struct Symbol(pub u32);
 #[derive(Clone, Debug)]
 pub struct SymbolTable {
     texts: Vec<Arc<str>>,
-    numbers: HashMap<Arc<str>, u32>,
+    numbers: HashMap<Arc<str>, u32, RandomState>,
 }
 
 impl Default for SymbolTable {
     fn default() -> Self {
         let empty: Arc<str> = "".into();
-        Self { texts: vec![Arc::clone(&empty)], numbers: HashMap::from([(empty, 0)]) }
+        Self { texts: vec![Arc::clone(&empty)], numbers: HashMap::from_iter([(empty, 0)]) }
     }
 }
 
