@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::model::{Labels, LabelsBuilder, METRIC_NAME};
-use crate::storage::{LabelPair, Symbol, SymbolTable};
+use foldhash::fast::RandomState;
 
-/// Labels that say what a metric is, and go when a computation makes it something else.
-const METADATA_LABELS: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
+use crate::model::{Labels, LabelsBuilder};
+use crate::promql::plan::METADATA_LABELS;
+use crate::storage::{LabelPair, Symbol, SymbolTable};
 
 /// A label set's number. Equal sets have equal numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,9 +24,9 @@ pub(crate) struct LabelSets {
     /// Texts.
     pub(crate) symbols: SymbolTable,
     sets: Vec<Arc<[LabelPair]>>,
-    numbers: HashMap<Arc<[LabelPair]>, u32>,
+    numbers: HashMap<Arc<[LabelPair]>, u32, RandomState>,
     metadata: Vec<Symbol>,
-    without_metadata: HashMap<LabelSet, LabelSet>,
+    without_metadata: HashMap<LabelSet, LabelSet, RandomState>,
 }
 
 impl Default for LabelSets {
@@ -37,9 +37,9 @@ impl Default for LabelSets {
         Self {
             symbols,
             sets: vec![Arc::clone(&empty)],
-            numbers: HashMap::from([(empty, 0)]),
+            numbers: HashMap::from_iter([(empty, 0)]),
             metadata,
-            without_metadata: HashMap::new(),
+            without_metadata: HashMap::default(),
         }
     }
 }
@@ -95,6 +95,11 @@ impl LabelSets {
     /// Numbers of names.
     pub(crate) fn names(&mut self, names: &[String]) -> Vec<Symbol> {
         names.iter().map(|name| self.symbols.intern(name)).collect()
+    }
+
+    /// Whether a name is that of a label that goes with `__name__`.
+    pub(crate) fn is_type_or_unit(&self, name: Symbol) -> bool {
+        self.metadata[1..].contains(&name)
     }
 
     /// Number of `__name__`.

@@ -85,10 +85,11 @@ pub(crate) fn open<'q>(
     check_smoothing(name, &scalars)?;
     let kernel = kernel(name, scalars, rows.shape)?;
     debug_assert!(held <= cx.samples.held, "opening holds, it does not release");
+    let may_repeat = !delayed && rows.has_all_labels();
     let function =
         RangeFunction { rows, samples: Samples::default(), series, kernel, call, name, invalid_quantiles };
     let source: Source<'q> = Box::new(function);
-    if delayed { Ok(source) } else { distinct(source, Repeated::Refuse, cx) }
+    if may_repeat { distinct(source, Repeated::Refuse, cx) } else { Ok(source) }
 }
 
 fn check_extension(arg: &Node, name: &str) -> Result<(), QueryError> {
@@ -411,12 +412,15 @@ impl RangeFunction<'_> {
                 cx.annotations.warn(pos, notes::invalid_quantile(q));
             }
         }
-        let metric = cx.labels.metric_name(labels).to_owned();
-        notes::annotate(cx, notes, &metric, pos);
+        if !notes.is_empty() {
+            let metric = cx.labels.metric_name(labels).to_owned();
+            notes::annotate(cx, notes, &metric, pos);
+        }
+        let metric = cx.labels.metric_name(labels);
         let is_growth = matches!(self.name, "rate" | "increase") && !metric.is_empty();
         if is_growth
             && row.present.ones().any(|step| row.histogram(step).is_none())
-            && let Some(text) = possible_non_counter(cx, &metric, labels)
+            && let Some(text) = possible_non_counter(cx, metric, labels)
         {
             cx.annotations.info(pos, text);
         }

@@ -7,7 +7,7 @@ use crate::model::{TimeSpan, Timestamp, is_stale};
 use crate::promql::engine::QueryError;
 use crate::promql::parse::ast::{PosRange, RangeExtension};
 use crate::promql::plan::{SelectorNode, StepGrid};
-use crate::storage::{Columns, ColumnsRow, SelectRequest, Selection};
+use crate::storage::{Columns, ColumnsRow, LabelsNeeded, SelectRequest, Selection};
 
 use super::batch::{Row, Series};
 use super::context::Context;
@@ -32,6 +32,7 @@ pub(crate) enum Shown {
 /// The rows of a selection, read some at a time.
 pub(crate) struct StoredRows {
     selection: Selection,
+    has_all_labels: bool,
     columns: Columns,
     buffered: Range<usize>,
     next: usize,
@@ -44,12 +45,32 @@ impl StoredRows {
         span: TimeSpan,
         cx: &mut Context<'_>,
     ) -> Result<Self, QueryError> {
-        let request = SelectRequest::samples(&node.matchers, span);
-        let selection = cx
-            .store
+        let mut selection = Self::selected(node, span, node.labels_needed.clone(), cx)?;
+        let mut has_all_labels = node.labels_needed == LabelsNeeded::All;
+        let is_ambiguous = |row| selection.pairs(row).iter().any(|pair| cx.labels.is_type_or_unit(pair.name));
+        if !has_all_labels && (0..selection.len()).any(is_ambiguous) {
+            // Series may be the same without their types and units; only whole label sets tell.
+            selection = Self::selected(node, span, LabelsNeeded::All, cx)?;
+            has_all_labels = true;
+        }
+        Ok(Self { selection, has_all_labels, columns: Columns::default(), buffered: 0..0, next: 0 })
+    }
+
+    fn selected(
+        node: &SelectorNode,
+        span: TimeSpan,
+        labels_needed: LabelsNeeded,
+        cx: &mut Context<'_>,
+    ) -> Result<Selection, QueryError> {
+        let request = SelectRequest { labels_needed, ..SelectRequest::samples(&node.matchers, span) };
+        cx.store
             .select(cx.tenant, &request, &mut cx.labels.symbols)
-            .map_err(|error| QueryError::Storage(format!("expanding series: {error}")))?;
-        Ok(Self { selection, columns: Columns::default(), buffered: 0..0, next: 0 })
+            .map_err(|error| QueryError::Storage(format!("expanding series: {error}")))
+    }
+
+    /// Whether the series have all their labels. Where they have not, they differ although they may look the same.
+    pub(crate) fn has_all_labels(&self) -> bool {
+        self.has_all_labels
     }
 
     /// The series, in the selection's order.

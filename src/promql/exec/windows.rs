@@ -269,6 +269,14 @@ impl<'q> WindowRows<'q> {
         })
     }
 
+    /// Whether the series have all their labels; see [`StoredRows::has_all_labels`].
+    pub(crate) fn has_all_labels(&self) -> bool {
+        match &self.origin {
+            Origin::Stored { rows, .. } => rows.has_all_labels(),
+            Origin::Computed { .. } => true,
+        }
+    }
+
     /// Reads the next row's samples.
     pub(crate) fn next(&mut self, cx: &mut Context<'q>, samples: &mut Samples) -> Result<(), QueryError> {
         cx.check()?;

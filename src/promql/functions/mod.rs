@@ -102,6 +102,11 @@ impl Notes {
         Note::StartTimeOverlap,
     ];
 
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bits == 0
+    }
+
     /// Adds a note.
     pub(crate) fn add(&mut self, note: Note) {
         self.bits |= 1 << note as u16;

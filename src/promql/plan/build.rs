@@ -5,8 +5,10 @@ use crate::promql::parse::ast::{
     Aggregate, AtModifier, Binary, Call, Expr, ExprKind, MatrixSelector, PosRange, Subquery, TimeModifiers,
     ValueType, VectorSelector,
 };
+use crate::storage::LabelsNeeded;
 
 use super::duration;
+use super::needed::need_labels;
 use super::node::{
     AggregateNode, BinaryNode, CallNode, Node, NodeKind, RangeNode, ReferenceTime, SelectorNode, SubqueryNode,
 };
@@ -60,7 +62,8 @@ const TIME_DEPENDENT: [&str; 15] = [
 
 /// Plans a query.
 pub(crate) fn plan(expr: &Expr, times: &QueryTimes) -> Result<Node, PlanError> {
-    let (node, invariance) = Planner { times }.node(expr)?;
+    let (mut node, invariance) = Planner { times }.node(expr)?;
+    need_labels(&mut node);
     Ok(once_if(invariance.worthwhile, node))
 }
 
@@ -130,6 +133,7 @@ impl Planner<'_> {
             matchers: selector.matchers.clone(),
             time: self.time(&selector.time)?,
             extension: selector.extension,
+            labels_needed: LabelsNeeded::All,
         })
     }
 

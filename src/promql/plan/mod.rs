@@ -6,10 +6,12 @@
 mod build;
 mod duration;
 mod grid;
+mod needed;
 mod node;
 
 pub(crate) use build::{QueryTimes, plan};
 pub(crate) use grid::StepGrid;
+pub(crate) use needed::METADATA_LABELS;
 pub(crate) use node::{
     AggregateNode, BinaryNode, CallNode, Node, NodeKind, RangeNode, ReferenceTime, SelectorNode, SubqueryNode,
 };

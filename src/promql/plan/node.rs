@@ -3,6 +3,7 @@
 use crate::model::{Matcher, Timestamp};
 use crate::promql::parse::ast::{AggregateOp, BinaryOp, PosRange, RangeExtension, ValueType, VectorMatching};
 use crate::promql::parse::functions::Function;
+use crate::storage::LabelsNeeded;
 
 use super::StepGrid;
 
@@ -72,6 +73,8 @@ pub(crate) struct SelectorNode {
     pub(crate) time: ReferenceTime,
     /// `anchored` or `smoothed`.
     pub(crate) extension: RangeExtension,
+    /// Which of its series' labels the result depends on.
+    pub(crate) labels_needed: LabelsNeeded,
 }
 
 /// A selector with a range.
