@@ -12,7 +12,7 @@ use super::Database;
 use super::commit::Pending;
 use super::judge::{Stored, Value, is_stateless, judge_stored, judge_times};
 use super::merge::merge_rows;
-use super::view::View;
+use super::view::{LiveSegment, View};
 use crate::lock::{lock, read};
 
 impl Append for Database {
@@ -35,7 +35,15 @@ impl Append for Database {
         }
         let _judging = lock(&self.judging);
         let view = self.view();
-        let stored = StoredSamples { database: self, tenant, epochs: view.pin_epochs(), view: &view };
+        let times = batch.floats.iter().map(|entry| entry.timestamp);
+        let oldest = times.chain(batch.histograms.iter().map(|entry| entry.timestamp)).min();
+        let stored = StoredSamples {
+            database: self,
+            tenant,
+            epochs: view.pin_epochs(),
+            view: &view,
+            oldest: oldest.unwrap_or(Timestamp::MAX),
+        };
         let rejections = judge_stored(&batch, &places, acceptance, &stored);
         self.commit(tenant, batch, places, rejections)
     }
@@ -92,13 +100,17 @@ struct StoredSamples<'a> {
     tenant: &'a TenantId,
     epochs: Vec<PinnedEpoch>,
     view: &'a View,
+    /// Oldest time of the batch: segments that end before it have no say.
+    oldest: Timestamp,
 }
 
 impl StoredSamples<'_> {
     /// Visits the segments that have the series, in the order in which later ones win.
-    fn each_segment(&self, place: SeriesPlace, mut visit: impl FnMut(&super::view::LiveSegment, u32)) {
-        let segments = self.view.segments.iter().filter(|segment| segment.meta().tenant == *self.tenant);
-        for segment in segments {
+    fn each_segment(&self, place: SeriesPlace, mut visit: impl FnMut(&LiveSegment, u32)) {
+        let has_say = |segment: &&Arc<LiveSegment>| {
+            segment.meta().tenant == *self.tenant && segment.meta().span.end >= self.oldest
+        };
+        for segment in self.view.segments.iter().filter(has_say) {
             let labels = self.database.head.labels(self.tenant, place);
             let matchers: Vec<_> =
                 labels.iter().map(|label| crate::model::Matcher::equal(label.name, label.value)).collect();

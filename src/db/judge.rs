@@ -8,7 +8,7 @@ use crate::storage::{Acceptance, Batch, DuplicatePolicy, OutOfOrder, RejectReaso
 
 /// What is stored of a series, as far as an acceptance may ask.
 pub(super) trait Stored {
-    /// Time of the series' newest sample.
+    /// Time of the series' newest sample; one that is older than the whole batch need not be told.
     fn newest(&self, place: SeriesPlace) -> Option<Timestamp>;
 
     /// The series' sample at that time.
