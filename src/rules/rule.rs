@@ -23,6 +23,8 @@ pub(super) struct Rule {
     pub(super) query: Prepared,
     /// The expression as the parser prints it.
     text: String,
+    /// Where the server shows the expression, behind its URL.
+    link: String,
     /// Its labels with those of its group, as they were written, by name.
     labels: Vec<(String, String)>,
     pub(super) body: RuleBody,
@@ -96,8 +98,10 @@ impl Rule {
         };
         let mut labels = group.labels.clone();
         labels.extend(config.labels.clone());
+        let text = query.expr().to_string();
         Ok(Self {
-            text: query.expr().to_string(),
+            link: table_link(&text),
+            text,
             query,
             labels: labels.into_iter().collect(),
             config: config.clone(),
@@ -132,7 +136,7 @@ impl Rule {
                 let found = rule.found(samples, moment.at, environment, moment.globals)?;
                 rule.advance(found, moment.at, moment.limit)?;
                 let results = rule.results();
-                let url = format!("{}{}", environment.external_url, table_link(&self.text));
+                let url = format!("{}{}", environment.external_url, self.link);
                 let alerts: Vec<notify::Alert> =
                     rule.take_due(moment.at, environment.resend_delay_ms, moment.interval_ms, &url);
                 if !alerts.is_empty() {
