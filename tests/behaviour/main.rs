@@ -9,3 +9,5 @@ mod http_errors;
 mod http_life;
 mod module_order;
 mod server;
+mod unit_test_files;
+mod unit_tests;

@@ -24,4 +24,7 @@ mod remote_write;
 mod server;
 mod shape;
 mod templates;
+#[path = "../behaviour/unit_test_files.rs"]
+mod unit_test_files;
+mod unit_tests;
 mod wire;

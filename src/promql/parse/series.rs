@@ -104,11 +104,12 @@ impl<'a> Description<'a> {
 
     fn metric(&mut self) -> Parsing<Labels> {
         let mut labels = LabelsBuilder::default();
-        if let Some(metric) = self.take(|rest| name(rest, true)) {
-            labels.set(METRIC_NAME, metric);
-        }
+        let metric = self.take(|rest| name(rest, true));
         if self.take_tag("{") {
             self.label_set(&mut labels)?;
+        }
+        if let Some(metric) = metric {
+            labels.set(METRIC_NAME, metric);
         }
         labels.build().or_else(|error| self.fault(error.to_string()))
     }
@@ -129,7 +130,7 @@ impl<'a> Description<'a> {
             if self.take_tag("=") {
                 self.take(spaces1);
                 let text = self.string()?;
-                labels.set(&label, &text);
+                labels.push(&label, &text);
             } else if is_quoted {
                 labels.set(METRIC_NAME, &label);
             } else {
@@ -465,6 +466,7 @@ mod tests {
             ("{a=`b`}\t1", r#"{a="b"}"#),
             ("{\"a.b\", \"c.d\"=\"e\"}", r#"{__name__="a.b", "c.d"="e"}"#),
             ("{} 1", "{}"),
+            ("up{__name__=\"down\"} 1", r#"{__name__="up"}"#),
         ];
         for (text, labels) in cases {
             let series =
@@ -512,6 +514,7 @@ mod tests {
             "m 1 # no",
             "m{a} 1",
             "m{a=\"b\" c=\"d\"} 1",
+            "m{a=\"b\", a=\"c\"} 1",
             "m 1x99999999999",
             "m {{}}+{{}}",
             "m {{}}x2000000",

@@ -53,9 +53,7 @@ fn expected_histogram(text: &str) -> Result<String, String> {
     let values = parse_series(&format!("{{}} {text}"))?.values;
     match values.as_slice() {
         [SequenceValue::Histogram { histogram, .. }] => Ok(describe(histogram)),
-        [SequenceValue::Float(value)] => {
-            Err(format!("expected histogram, got {}", crate::model::format_float(*value)))
-        }
+        [SequenceValue::Float(value)] => Err(format!("expected histogram, got {value:.6}")),
         [SequenceValue::Omitted] => Err("expected histogram, got _".to_owned()),
         values => Err(format!("expected 1 value, got {}", values.len())),
     }
@@ -150,7 +148,7 @@ mod tests {
             ("h{", "", "labels \"h{\": "),
             ("h 1", "", "labels \"h 1\": values stand"),
             ("h", "{{x}}", "labels \"h\": "),
-            ("h", "5", "labels \"h\": expected histogram, got 5"),
+            ("h", "5", "labels \"h\": expected histogram, got 5.000000"),
             ("h", "_", "labels \"h\": expected histogram, got _"),
             ("h", "{{}}x2", "labels \"h\": expected 1 value, got 3"),
         ] {
