@@ -70,7 +70,12 @@ const FLAGS: &[Flag] = &[
         "Least time between a restart and the firing of an alert that was pending",
     ),
     served("rules.alert.resend-delay", Value, "1m", "Least time before an unchanged alert is sent again"),
-    served("rules.max-concurrent-evals", Value, "4", "Most rules of groups that are evaluated side by side"),
+    served(
+        "rules.max-concurrent-evals",
+        Value,
+        "4",
+        "Most rules that are evaluated beside others of their group",
+    ),
     served(
         "alertmanager.notification-queue-capacity",
         Value,

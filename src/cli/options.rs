@@ -38,6 +38,8 @@ const FEATURES_ALWAYS_ON: [&str; 15] = [
 pub(super) struct RuleOptions {
     /// Most groups that are evaluated at a time.
     pub(super) threads_max: usize,
+    /// Most rules that are evaluated beside others of their group.
+    pub(super) beside_max: usize,
     pub(super) resend_delay_ms: i64,
     pub(super) outage_tolerance_ms: i64,
     pub(super) grace_period_ms: i64,
@@ -141,6 +143,7 @@ fn notifier_options(flags: &Flags) -> Result<NotifierOptions, String> {
 fn rule_options(flags: &Flags) -> Result<RuleOptions, String> {
     Ok(RuleOptions {
         threads_max: number(flags, "query.max-concurrency")?,
+        beside_max: number(flags, "rules.max-concurrent-evals")?,
         resend_delay_ms: duration_ms(flags, "rules.alert.resend-delay")?,
         outage_tolerance_ms: duration_ms(flags, "rules.alert.for-outage-tolerance")?,
         grace_period_ms: duration_ms(flags, "rules.alert.for-grace-period")?,
@@ -296,6 +299,7 @@ mod tests {
             ("--query.max-samples=many", "--query.max-samples: "),
             ("--alertmanager.notification-queue-capacity=-1", "--alertmanager.notification-queue-capacity: "),
             ("--alertmanager.notification-batch-size=x", "--alertmanager.notification-batch-size: "),
+            ("--rules.max-concurrent-evals=x", "--rules.max-concurrent-evals: "),
             ("--rules.alert.resend-delay=x", "--rules.alert.resend-delay: "),
             ("--wal-sync=sometimes", "--wal-sync: "),
             ("--wal-sync=interval=x", "--wal-sync: "),

@@ -179,6 +179,7 @@ fn rule_manager(
     let mut environment = Environment::new(engine, database.clone(), database.clone());
     environment.notify = Box::new(move |alerts| notifier.send(alerts));
     environment.external_url.clone_from(&options.http.external_url);
+    environment.beside_max = options.rules.beside_max;
     environment.resend_delay_ms = options.rules.resend_delay_ms;
     environment.outage_tolerance_ms = options.rules.outage_tolerance_ms;
     environment.grace_period_ms = options.rules.grace_period_ms;

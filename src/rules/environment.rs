@@ -1,7 +1,8 @@
 //! What all groups share: where they read, where they write, whom they tell.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use crate::lock::{read, write};
 use crate::model::{Labels, TenantId, Timestamp};
@@ -17,6 +18,9 @@ const RESEND_DELAY_MS: i64 = 60_000;
 const OUTAGE_TOLERANCE_MS: i64 = 3_600_000;
 /// Least time between a restart and the firing of an alert that was pending, where nothing else is said.
 const GRACE_PERIOD_MS: i64 = 600_000;
+
+/// Rules that take less in all are evaluated one after the other, where nothing else is said.
+const BESIDE_FROM: Duration = Duration::from_millis(20);
 
 /// Takes alerts that are to be told; does not block.
 pub type Notify = Box<dyn Fn(Vec<Alert>) + Send + Sync>;
@@ -41,8 +45,22 @@ pub struct Environment {
     pub outage_tolerance_ms: i64,
     /// Least time between a restart and the firing of an alert that was pending.
     pub grace_period_ms: i64,
+    /// Most rules that are evaluated beside others of their group, in all groups together.
+    pub beside_max: usize,
+    /// Rules that took less in all are evaluated one after the other: threads cost time too.
+    pub beside_from: Duration,
+    beside: AtomicUsize,
     globals: RwLock<Arc<Globals>>,
     cancel: Arc<AtomicBool>,
+}
+
+/// Leave to evaluate a rule beside others.
+pub(super) struct Beside<'a>(&'a AtomicUsize);
+
+impl Drop for Beside<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// What a reload changes for all groups.
@@ -67,6 +85,9 @@ impl Environment {
             resend_delay_ms: RESEND_DELAY_MS,
             outage_tolerance_ms: OUTAGE_TOLERANCE_MS,
             grace_period_ms: GRACE_PERIOD_MS,
+            beside_max: 0,
+            beside_from: BESIDE_FROM,
+            beside: AtomicUsize::new(0),
             globals: RwLock::default(),
             cancel: Arc::default(),
         }
@@ -90,6 +111,12 @@ impl Environment {
     /// Whether [`Self::cancel`] was called.
     pub fn is_cancelled(&self) -> bool {
         self.cancel.load(Ordering::SeqCst)
+    }
+
+    /// Lets a rule be evaluated beside others of its group, until the answer is dropped; `None` where too many are.
+    pub(super) fn beside(&self) -> Option<Beside<'_>> {
+        let more = |count: usize| (count < self.beside_max).then_some(count + 1);
+        self.beside.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok().map(|_| Beside(&self.beside))
     }
 
     /// Settings of every query.

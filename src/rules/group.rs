@@ -1,8 +1,10 @@
 //! A group: rules that are evaluated together, one after the other, at the same time.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::lock::lock;
 use crate::model::{Labels, Timestamp, stale_nan};
 use crate::promql::{Engine, QueryError, SampleValue};
 use crate::storage::{Acceptance, Append, AppendError, Batch, RejectReason};
@@ -44,6 +46,9 @@ enum Restore {
 
 /// Evaluations before alerts are restored.
 const EVALUATIONS_BEFORE_RESTORE: u32 = 2;
+
+/// What one rule's evaluation gave.
+type Evaluation = Result<Results, EvaluationError>;
 
 /// What one evaluation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -213,16 +218,12 @@ impl Group {
 
     fn evaluate_level(&mut self, level: usize, moment: &Moment<'_>, evaluated: &mut Evaluated) {
         let mut written = Written::default();
-        for &index in &self.levels[level] {
-            if moment.environment.is_cancelled() {
-                break;
-            }
-            let rule = &mut self.rules[index];
+        for (index, results) in self.results_of(level, moment) {
             evaluated.rules += 1;
-            match rule.evaluate(moment) {
+            match results {
                 Ok(results) => {
                     evaluated.samples += results.len() as u64;
-                    written.push(index, results, &rule.series, moment.query_at);
+                    written.push(index, results, &self.rules[index].series, moment.query_at);
                 }
                 Err(error) => {
                     evaluated.failures += 1;
@@ -231,6 +232,37 @@ impl Group {
             }
         }
         self.write(written, moment.environment, evaluated);
+    }
+
+    /// Evaluates the rules of a level, side by side where that is worth threads and others leave room; answers their
+    /// results in the rules' order.
+    fn results_of(&mut self, level: usize, moment: &Moment<'_>) -> Vec<(usize, Evaluation)> {
+        let chosen = &self.levels[level];
+        let mut chosen = chosen.iter().copied().peekable();
+        let rules = self.rules.iter_mut().enumerate();
+        let rules: Vec<_> = rules.filter(|(index, _)| chosen.next_if_eq(index).is_some()).collect();
+        let took: Duration = rules.iter().map(|(_, rule)| rule.took).sum();
+        let helpers_max =
+            if took < moment.environment.beside_from { 0 } else { rules.len().saturating_sub(1) };
+        let helpers: Vec<_> = (0..helpers_max).map_while(|_| moment.environment.beside()).collect();
+        let (waiting, results) = (Mutex::new(rules.into_iter()), Mutex::new(Vec::new()));
+        let work = || {
+            while !moment.environment.is_cancelled() {
+                let Some((index, rule)) = lock(&waiting).next() else { return };
+                let evaluation = rule.evaluate(moment);
+                lock(&results).push((index, evaluation));
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in &helpers {
+                // Where there is no thread to be had, this one does it all.
+                drop(std::thread::Builder::new().name("rule".to_owned()).spawn_scoped(scope, work));
+            }
+            work();
+        });
+        let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results.sort_unstable_by_key(|(index, _)| *index);
+        results
     }
 
     fn report(&self, index: usize, error: &EvaluationError) {

@@ -5,6 +5,7 @@ use crate::lock::lock;
 use crate::model::{Matcher, TenantId, TimeSpan, is_stale};
 use crate::notify;
 use crate::promql::EngineOptions;
+use crate::rules::alerting::{ALERTS, ALERTS_FOR_STATE};
 use crate::rules::{AlertState, Globals, RuleConfig, RuleHealth, RuleKind};
 use crate::setting::DurationMs;
 use crate::storage::{Columns, MemoryStore, Select, SelectRequest, SymbolTable};
@@ -486,4 +487,82 @@ fn a_restored_alert_is_found_by_all_its_labels() {
     rule.labels = labels(&[("team", "x"), ("job", "")]);
     let seen = restarted(&bench, rule, 10..=15, 20..=21);
     assert_eq!(seen[1], Some((AlertState::Pending, 16)));
+}
+
+/// Numbers that look random and are the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound
+    }
+
+    fn one_of<'a>(&mut self, texts: &[&'a str]) -> &'a str {
+        texts[self.below(texts.len())]
+    }
+
+    fn rule(&mut self) -> RuleConfig {
+        let metrics = ["a", "b", "c", "x"];
+        let (one, other) = (self.one_of(&metrics), self.one_of(&metrics));
+        let expr = match self.below(9) {
+            0 => format!("sum({one})"),
+            1 => format!("{one} + {other}"),
+            2 => format!("{one} > 3"),
+            3 => format!("count({{__name__=~\"{one}|{other}\"}})"),
+            4 => "count(ALERTS{alertname=\"A\"})".to_owned(),
+            5 => "sum(ALERTS_FOR_STATE)".to_owned(),
+            6 => "count({job=\"j\"})".to_owned(),
+            7 => format!("max_over_time({one}[3m])"),
+            _ => "scalar(vector(time() / 60)) % 5".to_owned(),
+        };
+        if self.below(3) > 0 {
+            return record(self.one_of(&metrics[..3]), &expr);
+        }
+        let mut rule = alert(self.one_of(&["A", "B"]), &expr, self.below(3) as i64);
+        if self.below(3) == 0 {
+            let text = format!("{{{{ range query \"{other}\" }}}}{{{{ .Value }}}} {{{{ end }}}}");
+            rule.labels = [("seen".to_owned(), text)].into();
+        }
+        rule
+    }
+}
+
+#[test]
+fn levels_give_what_one_rule_after_the_other_gives() {
+    let mut order_mattered = 0;
+    for seed in 0..60 {
+        let mut dice = Dice(seed);
+        let config = group((0..7).map(|_| dice.rule()).collect());
+        let minutes =
+            || (1..=6).map(|i| (i * MINUTE, (i * (seed as i64 + 3) % 7) as f64)).collect::<Vec<_>>();
+        let outcome = |beside: bool, levels: Option<Vec<Vec<usize>>>| {
+            let bench = Bench::with(|environment| {
+                environment.beside_max = if beside { 3 } else { 0 };
+                environment.beside_from = Duration::ZERO;
+            });
+            bench.write(&[("__name__", "x"), ("job", "j")], &minutes());
+            let mut group = bench.group(&config);
+            group.levels = levels.unwrap_or(group.levels);
+            (1..=6).for_each(|minute| bench.pass(&mut group, minute));
+            let errors: Vec<String> = group.status().rules.into_iter().map(|rule| rule.last_error).collect();
+            let mut sent: Vec<String> = bench.sent().iter().map(|alert| format!("{alert:?}")).collect();
+            sent.sort();
+            (["a", "b", "c", ALERTS, ALERTS_FOR_STATE].map(|metric| bench.read(metric)), errors, sent)
+        };
+        let expected = outcome(false, Some((0..7).map(|index| vec![index]).collect()));
+        assert_eq!(outcome(false, None), expected, "seed {seed}: {config:?}");
+        assert_eq!(outcome(true, None), expected, "side by side, seed {seed}: {config:?}");
+        order_mattered += usize::from(outcome(false, Some(vec![(0..7).collect()])) != expected);
+    }
+    assert!(order_mattered > 30, "only in {order_mattered} groups a rule saw what another had written");
+}
+
+#[test]
+fn leave_to_run_beside_others_is_given_back() {
+    let bench = Bench::with(|environment| environment.beside_max = 2);
+    let (one, two) = (bench.environment.beside(), bench.environment.beside());
+    assert!(one.is_some() && two.is_some() && bench.environment.beside().is_none());
+    drop(one);
+    assert!(bench.environment.beside().is_some());
 }

@@ -168,10 +168,10 @@ mod tests {
 
     #[test]
     fn slots_are_upstreams() {
-        // As upstream computes them for this file and name: the hash is that of {file="f.yml", name="g"}.
-        let slots = Slots::of("f.yml", "g", 15_000);
-        assert!((0..15_000).contains(&slots.offset_ms));
-        assert_ne!(slots, Slots::of("f.yml", "h", 15_000));
+        // Times of samples that upstream recorded for these files and names.
+        let slots = |name, interval_ms| Slots::of("/tmp/core-smoke/rules.yml", name, interval_ms);
+        assert_eq!(slots("g", 2_000).after(1_795_360_880_500), 1_795_360_882_142);
+        assert_eq!(slots("h", 3_000).after(1_795_360_880_500), 1_795_360_882_614);
         assert_eq!(SLOTS.after(29), 30);
         assert_eq!(SLOTS.after(30), 130);
         assert_eq!(SLOTS.after(-71), -70);
