@@ -19,7 +19,7 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 /// A served program; it is killed with the value.
-struct Served {
+pub(crate) struct Served {
     child: Child,
     log: BufReader<ChildStderr>,
     address: SocketAddr,
@@ -35,7 +35,7 @@ impl Drop for Served {
 
 impl Served {
     /// Starts on a free port, which the log names.
-    fn start(folder: &Path, further: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Path, further: &[&str]) -> Self {
         let mut child = perdura(&["--web.listen-address=127.0.0.1:0", "--storage.tsdb.path=data"])
             .args(further)
             .current_dir(folder)
@@ -55,9 +55,29 @@ impl Served {
         assert!(sent.is_ok_and(|status| status.success()), "the signal is sent");
     }
 
-    fn get(&self, path: &str) -> String {
+    pub(crate) fn get(&self, path: &str) -> String {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         exchange(self.address, request.as_bytes()).text().to_owned()
+    }
+
+    /// Answers what `path` answers to an empty POST.
+    pub(crate) fn post(&self, path: &str) -> String {
+        let request =
+            format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        exchange(self.address, request.as_bytes()).text().to_owned()
+    }
+
+    /// Asks for `path` until the answer is as it should be.
+    pub(crate) fn wait_for_answer(&self, path: &str, is_right: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let answer = self.get(path);
+            if is_right(&answer) {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "{path} answers {answer}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn exit_code(mut self) -> Option<i32> {

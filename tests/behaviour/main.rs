@@ -8,6 +8,7 @@ mod http_api;
 mod http_errors;
 mod http_life;
 mod module_order;
+mod rules;
 mod server;
 mod unit_test_files;
 mod unit_tests;
