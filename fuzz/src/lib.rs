@@ -28,6 +28,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("remote_write_v2", wire::remote_write_v2),
     ("segment_read", segment::segment_read),
     ("snappy_decompress", wire::snappy_decompress),
+    ("template", text::template),
     ("wal_replay", storage::wal_replay),
 ];
 

@@ -1,8 +1,11 @@
-//! Expositions and settings.
+//! Expositions, settings and templates.
 
 use perdura::config::Config;
 use perdura::ingest::exposition::{Entry, Format, Parser};
+use perdura::model::{Labels, Timestamp};
+use perdura::promql::{SampleValue, VectorSample};
 use perdura::relabel::RelabelConfig;
+use perdura::template::{Template, TemplateData};
 
 /// The Prometheus text format.
 pub(super) fn exposition_text(data: &[u8]) {
@@ -47,5 +50,46 @@ pub(super) fn config(data: &[u8]) {
         let shown = config.to_yaml();
         assert!(!shown.starts_with("# cannot be shown"), "{text:?}: {shown}");
         config.unserved();
+    }
+}
+
+/// Longest text that a template renders, in bytes.
+const RENDERED_BYTES_MAX: usize = 1 << 20;
+
+/// A template over fixed data: it renders within its bounds and twice the same, or is refused.
+pub(super) fn template(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(template) = Template::parse("__alert_Fuzz", text) else { return };
+    let labels = Labels::from_pairs([("__name__", "up"), ("instance", "a.example.com:9090"), ("job", "api")]);
+    let data = TemplateData {
+        labels: &labels,
+        external_labels: &Labels::from_pairs([("zone", "x")]),
+        external_url: "http://localhost:9090/prefix",
+        value: &SampleValue::Float(1234.5),
+        at: 1_700_000_000_123,
+        query: &answer,
+    };
+    let rendered = template.expand(&data);
+    assert_eq!(template.expand(&data), rendered, "{text:?} does not render the same twice");
+    match rendered {
+        Ok(rendered) if template.is_plain() => assert_eq!(rendered, text),
+        // What was cut within a character is replaced by three bytes in the end.
+        Ok(rendered) => assert!(rendered.len() <= 3 * RENDERED_BYTES_MAX),
+        Err(error) => assert!(error.message.starts_with("error executing template"), "{error}"),
+    }
+}
+
+/// Two samples, or what an expression that is none answers.
+fn answer(text: &str, t: Timestamp) -> Result<Vec<VectorSample>, String> {
+    match text {
+        "" => Err("no expression found in input".to_owned()),
+        "none" => Ok(Vec::new()),
+        _ => Ok([("a:1", 1.0), ("b:1", f64::NAN)]
+            .map(|(instance, value)| VectorSample {
+                labels: Labels::from_pairs([("instance", instance)]),
+                t,
+                value: SampleValue::Float(value),
+            })
+            .to_vec()),
     }
 }

@@ -4,11 +4,12 @@ mod eval;
 
 use std::sync::Arc;
 
+use super::budget::{check_output, too_long};
 use super::functions::Context;
 use super::print::{TooLong, sprint, sprint_struct};
 use super::tree::{Branch, Invocation, Node, Pipe, Place};
 use super::value::{Data, IntKind, Value};
-use super::{Parsed, TemplateData, budget::too_long};
+use super::{Parsed, TemplateData};
 use crate::model::GoQuoted;
 
 /// Deepest nesting of what is carried out: templates in templates, blocks in blocks, parentheses in parentheses.
@@ -83,6 +84,7 @@ impl<'t, 'd> Exec<'t, 'd> {
 
     fn write(&mut self, text: &[u8]) -> Result<(), String> {
         self.context.budget.produce(text.len())?;
+        check_output(self.out.len() + text.len())?;
         self.out.extend_from_slice(text);
         Ok(())
     }
@@ -208,6 +210,7 @@ impl<'t, 'd> Exec<'t, 'd> {
         let mut count = 0;
         for (index, element) in elements {
             self.context.budget.step(1)?;
+            self.context.budget.look_at(&element)?;
             count += 1;
             self.set_range_variables(&branch.pipe, index, &element)?;
             let flow = self.walk(&element, &branch.list)?;

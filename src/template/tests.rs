@@ -131,3 +131,89 @@ fn the_table_holds() {
     assert!(cases > 500, "the table is read");
     assert!(faults.is_empty(), "{} of {cases}:\n{}", faults.len(), faults.join("\n"));
 }
+
+/// The message behind the place.
+fn fault(text: &str) -> String {
+    let message = expand(text).expect_err("it goes past a bound");
+    message.rsplit_once(">: ").map_or(message.clone(), |(_, fault)| fault.to_owned())
+}
+
+#[test]
+fn nothing_goes_past_its_bounds() {
+    let doubled = format!("{{{{ $x := \"0123456789abcdef\" }}}}{}", "{{ $x = print $x $x }}".repeat(30));
+    let nested_args = "{{ $x := 1 }}{{ range 40 }}{{ $x = args $x $x }}{{ end }}{{ $x }}";
+    for (text, expected) in [
+        ("{{ range 1000000000 }}{{ end }}", "more than 1000000 steps"),
+        ("{{ range 1000000 }}0123456789{{ end }}", "output of more than 1048576 bytes"),
+        ("{{ printf \"%1000000d%1000000d\" 1 2 }}", "output of more than 1048576 bytes"),
+        (
+            "{{ range 100 }}{{ $x := printf \"%1000000d\" 1 }}{{ end }}",
+            "error calling printf: more than 16777216 bytes of text",
+        ),
+        (&doubled, "error calling print: more than 16777216 bytes of text"),
+        (nested_args, "error calling args: args nested deeper than 32 levels"),
+        (
+            "{{ define \"r\" }}{{ template \"r\" }}{{ end }}{{ template \"r\" }}",
+            "exceeded maximum template depth (200)",
+        ),
+        (
+            "{{ $x := printf \"%900000d\" 1 }}{{ range 100000 }}{{ $y := eq $x $x }}{{ end }}",
+            "more than 1000000 steps",
+        ),
+        (
+            "{{ $x := printf \"%0900000d\" 0 }}{{ reReplaceAll \"0*1|0\" \"x\" $x }}",
+            "error calling reReplaceAll: more than 1000000 steps",
+        ),
+        (
+            "{{ range $i := 1000 }}{{ $m := match (print $i) \"x\" }}{{ end }}",
+            "error calling match: more than 1000000 steps",
+        ),
+        (
+            "{{ match \"((a{1000}){1000}){1000}\" \"x\" }}",
+            "error calling match: error parsing regexp: expression too large",
+        ),
+    ] {
+        assert_eq!(fault(text), expected, "{}", &text[..text.len().min(100)]);
+    }
+}
+
+#[test]
+fn texts_are_not_nested_too_deep() {
+    for (open, close) in [
+        ("{{ if true }}", "{{ end }}"),
+        ("{{ with 1 }}{{ else }}", "{{ end }}"),
+        ("{{ block \"b\" . }}", "{{ end }}"),
+    ] {
+        let text = |depth| format!("{}x{}", open.repeat(depth), close.repeat(depth));
+        assert!(Template::parse("n", &text(1)).is_ok());
+        let error = Template::parse("n", &text(1_000)).expect_err("that is too deep");
+        assert_eq!(error.message, "template: n:1: nested deeper than 64 levels");
+    }
+    let parens = |depth: usize| format!("{{{{ {}1{} }}}}", "(".repeat(depth), ")".repeat(depth));
+    assert_eq!(expand(&parens(50)).as_deref(), Ok("1"));
+    assert!(expand(&parens(100_000)).is_err_and(|error| error.ends_with("nested deeper than 64 levels")));
+    let long = "x".repeat(TEXT_BYTES_MAX + 1);
+    assert!(
+        Template::parse("n", &long).is_err_and(|error| error.message.ends_with("longer than 1048576 bytes"))
+    );
+    let comments = "{{/**/}}".repeat(100_000);
+    assert_eq!(expand(&comments).as_deref(), Ok(""));
+}
+
+/// The stack that a thread has by default carries the deepest expansion.
+#[test]
+fn the_deepest_expansion_fits_on_a_stack() {
+    for open in ["(", "(and ", "(print 1 ", "(1 | printf "] {
+        let argument = format!("{}.{}", open.repeat(40), ")".repeat(40));
+        let (blocks, ends) = ("{{ with $ }}".repeat(20), "{{ end }}".repeat(20));
+        let body = format!("{blocks}{{{{ template \"r\" {argument} }}}}{ends}");
+        let text = format!("{{{{ define \"r\" }}}}{body}{{{{ end }}}}{{{{ template \"r\" \"%d\" }}}}");
+        assert_eq!(fault(&text), "exceeded maximum template depth (200)", "{open}");
+    }
+}
+
+#[test]
+fn plain_texts_are_known() {
+    assert!(Template::parse("n", "a } b }}").is_ok_and(|template| template.is_plain()));
+    assert!(Template::parse("n", "{{ 1 }}").is_ok_and(|template| !template.is_plain()));
+}

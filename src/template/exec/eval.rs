@@ -168,6 +168,7 @@ impl<'t> Exec<'t, '_> {
         }
         let has_arguments = arguments.count() > 0;
         if let Some(entry) = map_entry(&receiver.value, name) {
+            self.context.budget.look_at(&entry.value)?;
             return if has_arguments {
                 Err(format!("{name} is not a method but has arguments"))
             } else {
@@ -247,6 +248,7 @@ impl<'t> Exec<'t, '_> {
         if let Some(last) = arguments.last {
             values.push(checked(last.clone(), param(values.len()))?);
         }
+        values.iter().try_for_each(|value| self.context.budget.look_at(value))?;
         Ok(values)
     }
 

@@ -100,6 +100,7 @@ pub(super) fn slice(context: &mut Context<'_>, args: &[Value]) -> Result<Value, 
         }
     }
     context.budget.produce(end - start)?;
+    context.budget.look(end - start)?;
     Ok(match item {
         Value::Html(text) => Value::Html(text[start..end].into()),
         Value::List(kind, items) => Value::List(*kind, items[start..end].into()),

@@ -16,9 +16,7 @@ const COMPILED_BYTES_MAX: usize = 4 << 20;
 /// Patterns that one expansion keeps compiled.
 const KEPT_MAX: usize = 32;
 /// Steps that compiling a pattern counts for.
-const COMPILE_STEPS: u64 = 5_000;
-/// Bytes of text that are searched in one step.
-const BYTES_PER_STEP: usize = 64;
+const COMPILE_STEPS: u64 = 10_000;
 
 /// Patterns compiled by this expansion.
 #[derive(Default)]
@@ -48,19 +46,17 @@ fn compile(pattern: &str) -> Result<Regex, String> {
 
 /// One line that says what is wrong with a pattern.
 fn describe(error: &regex_automata::meta::BuildError) -> String {
+    if error.size_limit().is_some() {
+        return "expression too large".to_owned();
+    }
     let text = error.syntax_error().map_or_else(|| error.to_string(), ToString::to_string);
     let last = text.lines().last().unwrap_or_default();
     last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }
 
-fn search_steps(text: &str) -> u64 {
-    u64::try_from(text.len() / BYTES_PER_STEP).unwrap_or(u64::MAX)
-}
-
 pub(super) fn is_match(context: &mut Context<'_>, args: &[Value]) -> Result<Value, String> {
     let (pattern, text) = (chars(&args[0]), chars(&args[1]));
     let regex = compiled(context, &pattern)?;
-    context.budget.step(search_steps(&text))?;
     Ok(Value::Bool(regex.is_match(text.as_ref())))
 }
 
@@ -68,7 +64,6 @@ pub(super) fn replace_all(context: &mut Context<'_>, args: &[Value]) -> Result<V
     let (pattern, replacement, text) = (chars(&args[0]), chars(&args[1]), chars(&args[2]));
     let regex = compiled(context, &pattern)
         .map_err(|error| format!("regexp: Compile({}): {error}", quoted_pattern(&pattern)))?;
-    context.budget.step(search_steps(&text))?;
     let mut out = String::new();
     let mut copied = 0;
     for captures in regex.captures_iter(text.as_ref()) {
@@ -76,7 +71,9 @@ pub(super) fn replace_all(context: &mut Context<'_>, args: &[Value]) -> Result<V
         out.push_str(&text[copied..whole.start()]);
         expand(&replacement, &regex, &captures, &text, &mut out);
         copied = whole.end();
+        // A search may look at everything that is left, whatever it finds.
         context.budget.step(1)?;
+        context.budget.look(text.len() - copied)?;
         if out.len() > context.budget.bytes_left() {
             return Err(too_long());
         }
