@@ -26,6 +26,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("relabel_config", text::relabel_config),
     ("remote_write_v1", wire::remote_write_v1),
     ("remote_write_v2", wire::remote_write_v2),
+    ("rule_file", text::rule_file),
     ("segment_read", segment::segment_read),
     ("snappy_decompress", wire::snappy_decompress),
     ("template", text::template),

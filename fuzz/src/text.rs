@@ -3,8 +3,10 @@
 use perdura::config::Config;
 use perdura::ingest::exposition::{Entry, Format, Parser};
 use perdura::model::{Labels, Timestamp};
+use perdura::promql::parse::parse_expr;
 use perdura::promql::{SampleValue, VectorSample};
 use perdura::relabel::RelabelConfig;
+use perdura::rules::{RuleFile, RuleFileOptions};
 use perdura::template::{Template, TemplateData};
 
 /// The Prometheus text format.
@@ -91,5 +93,31 @@ fn answer(text: &str, t: Timestamp) -> Result<Vec<VectorSample>, String> {
                 value: SampleValue::Float(value),
             })
             .to_vec()),
+    }
+}
+
+/// A rule file: what is accepted can be evaluated, and what is refused is refused for a reason with a place.
+pub(super) fn rule_file(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let options = RuleFileOptions::default();
+    match RuleFile::parse("rules.yml", text, &options) {
+        Ok(file) => {
+            let mut names = std::collections::BTreeSet::new();
+            for group in &file.groups {
+                assert!(!group.name.is_empty() && names.insert(&group.name), "{group:?}");
+                for rule in &group.rules {
+                    assert!(rule.record.is_empty() != rule.alert.is_empty(), "{rule:?}");
+                    assert!(parse_expr(&rule.expr, &options.parser).is_ok(), "{rule:?}");
+                }
+            }
+        }
+        Err(errors) => {
+            assert!(!errors.is_empty());
+            let lines = 1 + text.matches(['\n', '\r']).count();
+            for error in &errors {
+                let place = error.place.unwrap_or_else(|| panic!("{error} has no place"));
+                assert!((1..=lines + 1).contains(&place.line) && place.column >= 1, "{error}");
+            }
+        }
     }
 }
