@@ -278,6 +278,38 @@ where
     }
 }
 
+/// Reads a YAML text that holds the fields of an inline structure and nothing else.
+pub fn read_inline<I: Inline + Default>(text: &str) -> Result<I, String> {
+    serde_saphyr::from_str::<Option<Only<I>>>(text)
+        .map(|only| only.map_or_else(I::default, |only| only.0))
+        .map_err(|error| error.without_snippet().to_string())
+}
+
+/// An inline structure that stands alone.
+struct Only<I>(I);
+
+impl<'de, I: Inline + Default> Deserialize<'de> for Only<I> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<I>(PhantomData<I>);
+        impl<'de, I: Inline + Default> serde::de::Visitor<'de> for Fields<I> {
+            type Value = I;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<I, A::Error> {
+                let mut inline = I::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    if !inline.take(&key, &mut map)? {
+                        return Err(A::Error::custom(format!("field {key} not found")));
+                    }
+                }
+                Ok(inline)
+            }
+        }
+        deserializer.deserialize_map(Fields(PhantomData)).map(Only)
+    }
+}
+
 impl<First: Inline, Second: Inline> Inline for (First, Second) {
     fn take<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
         Ok(self.0.take(key, map)? || self.1.take(key, map)?)
@@ -389,6 +421,10 @@ mod tests {
         let error =
             serde_saphyr::from_str::<Whole>("wait: 15s\nsise: 1KB\n").err().expect("field is unknown");
         assert!(error.to_string().contains("sise"), "{error}");
+        let size: Size = read_inline("size: 1KB\n").expect("text is sound");
+        assert_eq!(size.bytes, Some(ByteSize(1024)));
+        assert!(read_inline::<Size>("").is_ok_and(|size| size.bytes.is_none()));
+        assert!(read_inline::<Size>("wait: 15s").is_err_and(|error| error.contains("field wait not found")));
         let error = serde_saphyr::from_str::<Whole>("wait: 15").err().expect("a unit is missing");
         assert!(error.to_string().contains("not a valid duration string: \"15\""), "{error}");
         let error = serde_saphyr::from_str::<Whole>("size: 1KB\nwait: 0s").err().expect("it is refused");

@@ -5,6 +5,7 @@
 mod check;
 mod facts;
 mod flags;
+mod import;
 mod logs;
 mod options;
 mod running;
@@ -24,6 +25,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         "serve" => serve::run(&arguments[1..]),
         "test" => test::run(&arguments[1..]),
         "check" => check::run(&arguments[1..]),
+        "import" => import::run(&arguments[1..]),
         "help" | "-h" | "--help" => help(),
         _ => serve::run(&arguments),
     }
@@ -38,6 +40,7 @@ fn help() -> ExitCode {
         .version(VERSION)
         .subcommand(flags::command())
         .subcommand(check::command())
+        .subcommand(import::command())
         .subcommand(test::command());
     match command.print_long_help() {
         Ok(()) => ExitCode::SUCCESS,

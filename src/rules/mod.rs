@@ -34,4 +34,5 @@ pub use file::{
 pub use group::{Evaluated, Group};
 pub use lint::{RuleIdentity, duplicate_rules, replaced_labels};
 pub use manager::{PreparedRules, RuleManager};
+pub(crate) use schedule::slot_offset_ms;
 pub use status::{ActiveAlert, AlertState, GroupStatus, RuleHealth, RuleKind, RuleStatus};

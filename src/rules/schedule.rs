@@ -47,14 +47,19 @@ struct Entry {
     due: Option<Timestamp>,
 }
 
+/// How far the slots of a group stand behind the multiples of its interval, which is above 0, in milliseconds: as
+/// upstream, the hash of its file and name.
+pub(crate) fn slot_offset_ms(file: &str, name: &str, interval_ms: i64) -> i64 {
+    let hash = Labels::from_pairs([("file", file), ("name", name)]).hash64();
+    let interval_ns = interval_ms.unsigned_abs().saturating_mul(NANOS_PER_MS);
+    i64::try_from(hash % interval_ns / NANOS_PER_MS).expect("it is below the interval")
+}
+
 impl Slots {
     /// Those of upstream for a group of this file and name: its hash in nanoseconds, modulo the interval.
     pub(super) fn of(file: &str, name: &str, interval_ms: i64) -> Self {
         let interval_ms = interval_ms.max(1);
-        let hash = Labels::from_pairs([("file", file), ("name", name)]).hash64();
-        let interval_ns = interval_ms.unsigned_abs().saturating_mul(NANOS_PER_MS);
-        let offset_ms = i64::try_from(hash % interval_ns / NANOS_PER_MS).expect("it is below the interval");
-        Self { interval_ms, offset_ms }
+        Self { interval_ms, offset_ms: slot_offset_ms(file, name, interval_ms) }
     }
 
     /// The first slot after `t`.

@@ -7,6 +7,7 @@ mod command_line;
 mod http_api;
 mod http_errors;
 mod http_life;
+mod import_rules;
 mod module_order;
 mod rules;
 mod server;
