@@ -580,6 +580,77 @@ groups: []
         ],
     },
     BadFile {
+        name: "undefined variable in a label",
+        text: "groups:
+- name: g
+  rules:
+  - alert: a
+    expr: up
+    labels:
+      team: '{{ $team }}'
+",
+        errors: &[
+            r#"7:13: group "g", rule 1, "a": label "team": template: __alert_a:1: undefined variable "$team""#,
+        ],
+    },
+    BadFile {
+        name: "unknown function in an annotation",
+        text: "groups:
+- name: g
+  rules:
+  - alert: a
+    expr: up
+    annotations:
+      summary: '{{ nosuch . }}'
+",
+        errors: &[
+            r#"7:16: group "g", rule 1, "a": annotation "summary": template: __alert_a:1: function "nosuch" not defined"#,
+        ],
+    },
+    BadFile {
+        name: "if without condition",
+        text: "groups:
+- name: g
+  rules:
+  - alert: a
+    expr: up
+    annotations: {a: ok, b: '{{ if }}x{{ end }}'}
+",
+        errors: &[
+            r#"6:29: group "g", rule 1, "a": annotation "b": template: __alert_a:1: missing value for if"#,
+        ],
+    },
+    BadFile {
+        name: "open action",
+        text: "groups:
+- name: g
+  rules:
+  - alert: a
+    expr: up
+    annotations:
+      summary: 'on {{ $labels.job'
+",
+        errors: &[
+            r#"7:16: group "g", rule 1, "a": annotation "summary": template: __alert_a:1: unclosed action"#,
+        ],
+    },
+    BadFile {
+        name: "if without end",
+        text: "groups:
+- name: g
+  rules:
+  - alert: a
+    expr: up
+    annotations:
+      summary: |
+        {{ if gt $value 1.0 }}
+        much
+",
+        errors: &[
+            r#"7:16: group "g", rule 1, "a": annotation "summary": template: __alert_a:3: unexpected EOF"#,
+        ],
+    },
+    BadFile {
         name: "five mistakes in one file",
         text: "groups:
 - name: g

@@ -7,6 +7,8 @@ use std::process::{Command, Output, Stdio};
 use perdura::rules::{RuleFile, RuleFileOptions};
 
 use crate::bad_rule_table::BAD_FILES;
+use crate::command_line::Served;
+use crate::server::{Reply, exchange};
 
 fn check(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_perdura"))
@@ -151,4 +153,33 @@ fn a_configuration_is_checked_with_its_rule_files() {
     let (code, (_, errors)) = check(&[]);
     assert_eq!(code, Some(1));
     assert!(errors.contains("one.yml\" does not point to an existing file"), "{errors}");
+}
+
+fn ask(served: &Served, method: &str, path: &str) -> Reply {
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    exchange(served.address, head.as_bytes())
+}
+
+#[test]
+fn a_reload_refuses_every_bad_file_for_the_same_reasons() {
+    let kept = "groups: [{name: g, interval: 1h, rules: [{record: kept, expr: up}]}]\n";
+    let folder = folder_with(&[("p.yml", "rule_files: ['*.rules']\n"), ("a.rules", kept)]);
+    let served = Served::start(folder.path(), &["--config.file=p.yml", "--web.enable-lifecycle"]);
+    let rules = || ask(&served, "GET", "/api/v1/rules").text().to_owned();
+    assert!(rules().contains(r#""name":"kept""#), "{}", rules());
+    for bad in BAD_FILES {
+        std::fs::write(folder.path().join("b.rules"), bad.text).expect("the file can be written");
+        let reply = ask(&served, "POST", "/-/reload");
+        assert_eq!(reply.status, 500, "{}", bad.name);
+        for error in bad.errors {
+            assert!(reply.text().contains(&format!("b.rules: {error}")), "{}: {}", bad.name, reply.text());
+        }
+        let rules = rules();
+        assert!(rules.contains(r#""name":"kept""#) && !rules.contains("b.rules"), "{}: {rules}", bad.name);
+    }
+    assert!(ask(&served, "GET", "/metrics").text().contains("prometheus_config_last_reload_successful 0\n"));
+    std::fs::write(folder.path().join("b.rules"), GOOD).expect("the file can be written");
+    assert_eq!(ask(&served, "POST", "/-/reload").status, 200);
+    assert!(rules().contains(r#""name":"kept""#) && rules().contains("b.rules"));
 }

@@ -22,7 +22,7 @@ fn run(arguments: &[&str]) -> Output {
 pub(crate) struct Served {
     child: Child,
     log: BufReader<ChildStderr>,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Drop for Served {
