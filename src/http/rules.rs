@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::Response;
 
-use crate::model::{Labels, Matcher, format_float_e};
+use crate::model::{Matcher, format_float_e};
 use crate::promql::SampleValue;
 use crate::rules::{ActiveAlert, GroupStatus, RuleKind, RuleStatus};
 
@@ -197,8 +197,8 @@ fn passes(set: &HashSet<String>, value: &str) -> bool {
     set.is_empty() || set.contains(value)
 }
 
-fn matches_all(set: &[Matcher], labels: &Labels) -> bool {
-    set.iter().all(|matcher| matcher.matches_labels(labels))
+fn matches_all(set: &[Matcher], labels: &BTreeMap<String, String>) -> bool {
+    set.iter().all(|matcher| matcher.matches(labels.get(&matcher.name).map_or("", String::as_str)))
 }
 
 /// What leads to a group of the next page: SHA-256 of its file and its name.
@@ -242,7 +242,7 @@ fn rule(out: &mut Vec<u8>, rule: &RuleStatus, with_alerts: bool) {
             out.extend_from_slice(b"{\"name\":");
             json::html_safe_string(out, &rule.name);
             json::text_member(out, "query", &rule.query);
-            json::member(out, "labels", |out| json::labels(out, &rule.labels));
+            json::member(out, "labels", |out| json::texts(out, pairs(&rule.labels)));
             how_it_went(out, rule, "recording");
         }
         RuleKind::Alerting { state, hold_ms, keep_firing_for_ms, annotations, alerts } => {
@@ -252,7 +252,7 @@ fn rule(out: &mut Vec<u8>, rule: &RuleStatus, with_alerts: bool) {
             json::text_member(out, "query", &rule.query);
             json::member(out, "duration", |out| seconds(out, *hold_ms));
             json::member(out, "keepFiringFor", |out| seconds(out, *keep_firing_for_ms));
-            json::member(out, "labels", |out| json::labels(out, &rule.labels));
+            json::member(out, "labels", |out| json::texts(out, pairs(&rule.labels)));
             json::member(out, "annotations", |out| json::texts(out, pairs(annotations)));
             json::member(out, "alerts", |out| match with_alerts {
                 true => json::list(out, alerts, alert),
@@ -308,13 +308,14 @@ fn pairs(texts: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Labels;
     use crate::rules::{AlertState, RuleHealth};
 
     fn recording(name: &str, team: &str) -> RuleStatus {
         RuleStatus {
             name: name.to_owned(),
             query: "sum(up) > 1".to_owned(),
-            labels: Labels::from_pairs([("team", team)]),
+            labels: [("team".to_owned(), team.to_owned())].into(),
             health: RuleHealth::Unknown,
             last_error: String::new(),
             evaluation_seconds: 0.0,

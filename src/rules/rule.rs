@@ -187,7 +187,7 @@ impl Rule {
         RuleStatus {
             name: self.config.name().to_owned(),
             query: self.text.clone(),
-            labels: Labels::from_pairs(self.labels.iter().map(|(name, value)| (name, value))),
+            labels: self.labels.iter().cloned().collect(),
             health: self.health,
             last_error: self.last_error.clone(),
             evaluation_seconds: self.took.as_secs_f64(),

@@ -31,8 +31,8 @@ pub struct RuleStatus {
     pub name: String,
     /// Its expression, as the parser prints it.
     pub query: String,
-    /// Its labels with those of its group, templates unexpanded.
-    pub labels: Labels,
+    /// Its labels with those of its group, templates unexpanded. An empty value, which takes a label away, is one.
+    pub labels: BTreeMap<String, String>,
     /// Whether the latest evaluation worked.
     pub health: RuleHealth,
     /// Why not; empty where it did.
