@@ -21,6 +21,7 @@ mod kill;
 mod node_exporter;
 mod queries;
 mod remote_write;
+mod rules_trial;
 mod server;
 mod shape;
 mod templates;

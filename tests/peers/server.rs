@@ -156,8 +156,13 @@ impl Subject {
 
     /// Starts it with `configuration` on its folder.
     pub(crate) fn start(&self, configuration: &str) -> Server {
+        self.start_with(configuration, &[])
+    }
+
+    /// The same with further flags.
+    pub(crate) fn start_with(&self, configuration: &str, flags: &[&str]) -> Server {
         let mut command = prometheus_like(&self.binary, &self.folder, self.port, configuration);
-        command.arg("--web.enable-admin-api");
+        command.arg("--web.enable-admin-api").args(flags);
         if self.stands_in {
             command.arg("--web.enable-remote-write-receiver");
         }
@@ -167,9 +172,20 @@ impl Subject {
 
 /// Starts a real Prometheus on `folder`.
 pub(crate) fn start_prometheus(peers: &Path, folder: &Path, port: u16, configuration: &str) -> Server {
+    start_prometheus_with(peers, folder, port, configuration, &[])
+}
+
+/// The same with further flags.
+pub(crate) fn start_prometheus_with(
+    peers: &Path,
+    folder: &Path,
+    port: u16,
+    configuration: &str,
+    flags: &[&str],
+) -> Server {
     std::fs::create_dir_all(folder).expect("the trial's folder is writable");
     let mut command = prometheus_like(&peers.join("prometheus"), folder, port, configuration);
-    command.args(["--enable-feature=exemplar-storage", "--web.enable-remote-write-receiver"]);
+    command.args(["--enable-feature=exemplar-storage", "--web.enable-remote-write-receiver"]).args(flags);
     Server::start("prometheus", &mut command, port, "/-/ready", folder.join("log"))
 }
 
