@@ -27,6 +27,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("remote_write_v1", wire::remote_write_v1),
     ("remote_write_v2", wire::remote_write_v2),
     ("rule_file", text::rule_file),
+    ("rule_unit_test", text::rule_unit_test),
     ("segment_read", segment::segment_read),
     ("snappy_decompress", wire::snappy_decompress),
     ("template", text::template),

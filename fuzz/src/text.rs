@@ -6,6 +6,7 @@ use perdura::model::{Labels, Timestamp};
 use perdura::promql::parse::parse_expr;
 use perdura::promql::{SampleValue, VectorSample};
 use perdura::relabel::RelabelConfig;
+use perdura::rules::unit_test::TestFile;
 use perdura::rules::{RuleFile, RuleFileOptions};
 use perdura::template::{Template, TemplateData};
 
@@ -119,5 +120,17 @@ pub(super) fn rule_file(data: &[u8]) {
                 assert!((1..=lines + 1).contains(&place.line) && place.column >= 1, "{error}");
             }
         }
+    }
+}
+
+/// A file of unit tests of rules, with its series and what they are compared with.
+pub(super) fn rule_unit_test(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(file) = TestFile::parse(text) else { return };
+    assert!(file.evaluation_interval.0 > 0, "evaluations must come to an end");
+    let _ = file.group_order();
+    for test in &file.tests {
+        assert!(test.interval.0 > 0 && test.length_ms() >= 0);
+        let _ = test.check();
     }
 }

@@ -37,6 +37,11 @@ pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/unit-tests")
 }
 
+/// Rules of ML teams, and `ml-tests.yml` with their unit tests.
+pub(crate) fn example_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/rules")
+}
+
 /// All files, by name.
 pub(crate) fn unit_test_files() -> Vec<UnitTestFile> {
     let entries = std::fs::read_dir(folder()).expect("the folder is there");

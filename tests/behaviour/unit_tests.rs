@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use super::unit_test_files::{Ran, UnitTestFile, folder, run, unit_test_files};
+use super::unit_test_files::{Ran, UnitTestFile, example_folder, folder, run, unit_test_files};
 
 fn perdura() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_perdura"))
@@ -52,6 +52,14 @@ fn files_come_to_what_they_say() {
     for file in &files {
         check(file, &file.run(perdura(), scratch.path()));
     }
+}
+
+#[test]
+fn the_examples_pass() {
+    let scratch = tempfile::tempdir().expect("a folder can be made");
+    let ran = run(perdura(), &example_folder(), &[], &["ml-tests.yml"], scratch.path());
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+    assert!(ran.cases.len() >= 9, "{:?}", ran.cases);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::server;
-use super::unit_test_files::{Ran, unit_test_files};
+use super::unit_test_files::{Ran, example_folder, run, unit_test_files};
 
 /// Tests and how many failures each has.
 fn counts(ran: &Ran) -> Vec<(&str, usize)> {
@@ -15,6 +15,8 @@ fn files_come_to_the_same_by_both() {
     let Some(peers) = server::peers("test rules") else { return };
     let scratch = tempfile::tempdir().expect("a folder can be made");
     let perdura = Path::new(env!("CARGO_BIN_EXE_perdura"));
+    let examples = |program: &Path| run(program, &example_folder(), &[], &["ml-tests.yml"], scratch.path());
+    assert_eq!(examples(perdura), examples(&peers.join("promtool")));
     for file in unit_test_files() {
         if file.is_newer {
             println!("{}: not for this promtool", file.name);

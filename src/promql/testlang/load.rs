@@ -13,7 +13,7 @@ use super::classic;
 /// Most start timestamps on one line.
 const STARTS_MAX: usize = 1_000_000;
 /// Most samples of one `load`.
-const SAMPLES_MAX: usize = 20_000_000;
+const SAMPLES_MAX: usize = 10_000_000;
 
 /// Series to store.
 #[derive(Debug, Default)]

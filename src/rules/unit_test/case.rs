@@ -204,6 +204,17 @@ impl<'a> Case<'a> {
     }
 }
 
+impl TestCase {
+    /// Reads what a test holds in notations of its own: series, and the samples that expressions must answer. The error
+    /// is the first that running it would tell.
+    pub fn check(&self) -> Result<(), String> {
+        load_of(self)?;
+        check_alert_names(self)?;
+        let samples = self.promql_expr_test.iter().flat_map(|test| &test.exp_samples);
+        samples.map(SeenSample::expected).collect::<Result<Vec<_>, _>>().map(drop)
+    }
+}
+
 /// The series of a test, as upstream puts them together: a line each, up to the first that is empty.
 fn load_of(test: &TestCase) -> Result<Load, String> {
     let lines = test.input_series.iter().map(|input| format!("{} {}", input.series, input.values));
