@@ -1,6 +1,6 @@
 //! Alerting rules: results become alerts, which wait, fire and are resolved.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::model::{Label, Labels, METRIC_NAME, Timestamp};
 use crate::notify;
@@ -78,6 +78,15 @@ impl Alert {
             valid_until: at,
             keep_firing_since: None,
         }
+    }
+
+    /// Its condition holds at `at`; one that was resolved begins anew.
+    fn hold_on(&mut self, found: Found, at: Timestamp) {
+        if self.state == AlertState::Inactive {
+            *self = Self::pending(found, at);
+            return;
+        }
+        (self.value, self.annotations, self.keep_firing_since) = (found.value, found.annotations, None);
     }
 
     fn needs_sending(&self, at: Timestamp, resend_delay_ms: i64) -> bool {
@@ -178,27 +187,21 @@ impl AlertingRule {
         at: Timestamp,
         limit: u64,
     ) -> Result<(), EvaluationError> {
-        let seen: BTreeSet<Labels> = found.keys().cloned().collect();
-        for (labels, alert) in &mut self.active {
-            if alert.state == AlertState::Inactive {
-                continue;
-            }
-            if let Some(found) = found.remove(labels) {
-                alert.value = found.value;
-                alert.annotations = found.annotations;
-            }
-        }
-        self.active.extend(found.into_iter().map(|(labels, found)| (labels, Alert::pending(found, at))));
         let (hold_ms, keep_firing_for_ms) = (self.hold_ms, self.keep_firing_for_ms);
         self.active.retain(|labels, alert| {
-            if seen.contains(labels) {
-                alert.keep_firing_since = None;
-            } else if !lingers(alert, at, keep_firing_for_ms) {
-                return resolve(alert, at);
+            match found.remove(labels) {
+                Some(found) => alert.hold_on(found, at),
+                None if lingers(alert, at, keep_firing_for_ms) => {}
+                None => return resolve(alert, at),
             }
             fire_or_wait(alert, at, hold_ms);
             true
         });
+        for (labels, found) in found {
+            let mut alert = Alert::pending(found, at);
+            fire_or_wait(&mut alert, at, hold_ms);
+            self.active.insert(labels, alert);
+        }
         let count = self.active.values().filter(|alert| alert.state != AlertState::Inactive).count() as u64;
         if limit > 0 && count > limit {
             self.active.clear();

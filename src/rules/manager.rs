@@ -83,15 +83,15 @@ struct State {
 
 struct Entry {
     /// `None` while a thread has it.
-    group: Option<Group>,
+    group: Option<Box<Group>>,
     /// Takes its place once it is back.
-    successor: Option<Group>,
+    successor: Option<Box<Group>>,
     status: Arc<GroupStatus>,
     counts: GroupCounts,
 }
 
 impl Entry {
-    fn new(group: Group, counts: GroupCounts) -> Self {
+    fn new(group: Box<Group>, counts: GroupCounts) -> Self {
         Self { status: Arc::new(group.status()), group: Some(group), successor: None, counts }
     }
 }
@@ -105,7 +105,7 @@ struct Departed {
 
 /// What a thread does next.
 enum Work {
-    Evaluate(Turn, Group),
+    Evaluate(Turn, Box<Group>),
     Bury(Departed),
 }
 
@@ -278,7 +278,7 @@ impl Shared {
         }
     }
 
-    fn evaluate(&self, turn: &Turn, mut group: Group) {
+    fn evaluate(&self, turn: &Turn, mut group: Box<Group>) {
         let began = self.clock.now_ms();
         // A fault in one rule must not end a whole group's alerts: the next slot finds it again.
         let evaluate = || group.evaluate(&self.environment, turn.at, began);
@@ -319,7 +319,7 @@ impl State {
     fn give_back(
         &mut self,
         id: GroupId,
-        group: Group,
+        group: Box<Group>,
         status: Arc<GroupStatus>,
         now: Timestamp,
         environment: &Environment,
@@ -336,8 +336,8 @@ impl State {
         }
     }
 
-    fn succeed(&mut self, id: GroupId, mut successor: Group, before: Group, now: Timestamp) {
-        successor.take_over(before);
+    fn succeed(&mut self, id: GroupId, mut successor: Box<Group>, before: Box<Group>, now: Timestamp) {
+        successor.take_over(*before);
         let slots = Slots::of(successor.file(), successor.name(), successor.interval_ms());
         self.schedule.set(id, slots, now);
         let counts = self.groups.get(&id).map_or_else(GroupCounts::default, |entry| entry.counts);
@@ -347,6 +347,7 @@ impl State {
     fn replace(&mut self, groups: Vec<Group>, now: Timestamp, environment: &Environment) {
         let mut ids_before = std::mem::take(&mut self.ids);
         for group in groups {
+            let group = Box::new(group);
             let key = (group.file().to_owned(), group.name().to_owned());
             let id = match ids_before.remove(&key) {
                 Some(id) => {
@@ -367,7 +368,7 @@ impl State {
         self.loaded = true;
     }
 
-    fn add(&mut self, mut group: Group, now: Timestamp) -> GroupId {
+    fn add(&mut self, mut group: Box<Group>, now: Timestamp) -> GroupId {
         if !self.loaded {
             group.restore_later();
         }
@@ -378,7 +379,7 @@ impl State {
         id
     }
 
-    fn update(&mut self, id: GroupId, group: Group, now: Timestamp) {
+    fn update(&mut self, id: GroupId, group: Box<Group>, now: Timestamp) {
         let entry = self.groups.get_mut(&id).expect("a known id is a group");
         match entry.group.take() {
             Some(before) if before.is_like(&group) => entry.group = Some(before),
@@ -388,7 +389,7 @@ impl State {
         }
     }
 
-    fn depart(&mut self, group: Group, now: Timestamp, environment: &Environment) {
+    fn depart(&mut self, group: Box<Group>, now: Timestamp, environment: &Environment) {
         let due = now.saturating_add(group.interval_ms().saturating_mul(INTERVALS_BEFORE_BURIAL));
         let at = group.query_time(environment, now);
         let series = group.into_series();

@@ -215,3 +215,36 @@ fn threads_evaluate_and_end() {
     manager.start();
     assert_eq!(manager.shared.state().threads, 0, "what has ended does not begin again");
 }
+
+#[test]
+fn a_slow_group_delays_no_other() {
+    let (release, blocked) = std::sync::mpsc::channel::<()>();
+    let blocked = Mutex::new(blocked);
+    let bench = Bench::with(|environment| {
+        // Ends when the test lets go of its end.
+        environment.notify = Box::new(move |_| {
+            let _ = lock(&blocked).recv();
+        });
+    });
+    let manager = RuleManager::new(bench.environment.clone(), Clock::System, 2);
+    let groups = [("slow", alert("A", "vector(1)", 0)), ("fast", record("r", "1"))]
+        .map(|(name, rule)| GroupConfig { interval: DurationMs(5), ..named(name, vec![rule]) });
+    let file = RuleFile { path: "file".to_owned(), groups: groups.into(), ..RuleFile::default() };
+    manager.commit(manager.prepare(&[file], MINUTE, Globals::default()).expect("it is sound"));
+    manager.start();
+    let evaluations = |name: &str| {
+        let mut out = Exposition::default();
+        manager.expose(&mut out);
+        let text = out.into_text();
+        let series = format!("prometheus_rule_evaluations_total{{rule_group=\"file;{name}\"}} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&series)).expect("it is measured");
+        line.parse::<u64>().expect("a number")
+    };
+    while evaluations("fast") < 20 {
+        std::thread::yield_now();
+    }
+    assert_eq!(evaluations("slow"), 0);
+    drop(release);
+    manager.stop();
+    assert_ne!(evaluations("slow"), 0);
+}
