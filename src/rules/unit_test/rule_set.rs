@@ -67,10 +67,10 @@ impl RuleSet {
     }
 
     /// The groups as they are before their first evaluation. `interval_ms`: of groups that name none.
-    pub(super) fn groups(&self, engine: &Engine, interval_ms: i64) -> Result<Vec<Group>, RuleFileError> {
+    pub(super) fn groups(&self, engine: &Engine, interval_ms: i64) -> Result<Vec<Group>, Box<RuleFileError>> {
         let group = |&(file, group): &(usize, usize)| {
             let config = self.config((file, group));
-            Group::new(engine, &self.files[file].path, config, interval_ms).map_err(|error| *error)
+            Group::new(engine, &self.files[file].path, config, interval_ms)
         };
         self.order.iter().map(group).collect()
     }
