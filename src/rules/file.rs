@@ -48,7 +48,7 @@ pub struct RuleFileError {
     /// The second of two places that do not go together.
     pub other_place: Option<Place>,
     /// In which rule, if in one.
-    pub rule: Option<RuleOfError>,
+    pub rule: Option<Box<RuleOfError>>,
     /// What is wrong.
     pub message: String,
 }
@@ -72,7 +72,7 @@ impl fmt::Display for RuleFileError {
         for place in self.place.iter().chain(&self.other_place) {
             write!(f, "{}:{}: ", place.line, place.column)?;
         }
-        if let Some(RuleOfError { group, number, name }) = &self.rule {
+        if let Some(RuleOfError { group, number, name }) = self.rule.as_deref() {
             write!(f, "group {}, rule {number}, {}: ", GoQuoted(group), GoQuoted(name))?;
         }
         f.write_str(&self.message)
@@ -226,7 +226,7 @@ impl<'a> Reader<'a> {
 
     fn refuse_at(&mut self, place: Place, other_place: Option<Place>, message: String) {
         if self.errors.len() < ERRORS_MAX {
-            let (path, rule) = (self.path.to_owned(), self.rule.clone());
+            let (path, rule) = (self.path.to_owned(), self.rule.clone().map(Box::new));
             self.errors.push(RuleFileError { path, place: Some(place), other_place, rule, message });
         }
     }

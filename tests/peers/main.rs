@@ -17,6 +17,7 @@ mod check_rules;
 mod compare;
 mod exporter;
 mod http;
+mod import_rules;
 mod kill;
 mod node_exporter;
 mod queries;
