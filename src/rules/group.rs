@@ -80,11 +80,11 @@ impl Group {
                     path: file.to_owned(),
                     place: Some(rule.place),
                     other_place: None,
-                    rule: Some(RuleOfError {
+                    rule: Some(Box::new(RuleOfError {
                         group: config.name.clone(),
                         number: index + 1,
                         name: rule.name().to_owned(),
-                    }),
+                    })),
                     message,
                 })
             })?);
