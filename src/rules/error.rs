@@ -30,6 +30,14 @@ pub enum EvaluationError {
         /// How many there are.
         found: u64,
     },
+    /// Too much for one write.
+    #[error("a result of {bytes} bytes is too large: {bytes_max} can be written at a time")]
+    TooLarge {
+        /// How large it is, about.
+        bytes: usize,
+        /// How large one may be.
+        bytes_max: usize,
+    },
     /// Too many alerts.
     #[error("exceeded limit of {limit} with {found} alerts")]
     AlertLimit {

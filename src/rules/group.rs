@@ -1,6 +1,7 @@
 //! A group: rules that are evaluated together, one after the other, at the same time.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use super::environment::Environment;
 use super::error::EvaluationError;
 use super::file::{RuleFileError, RuleOfError};
 use super::restore::restore;
-use super::rule::{Moment, Results, Rule, RuleBody};
+use super::rule::{Moment, Results, Rule, RuleBody, bytes_of};
 use super::status::GroupStatus;
 
 /// A group of rules with their state. Whoever evaluates it owns it; there is no lock and no clock inside.
@@ -46,6 +47,9 @@ enum Restore {
 
 /// Evaluations before alerts are restored.
 const EVALUATIONS_BEFORE_RESTORE: u32 = 2;
+
+/// Results are written as soon as they are as large, in bytes: a group may hold many large rules.
+const BYTES_AT_ONCE: usize = 8 << 20;
 
 /// What one rule's evaluation gave.
 type Evaluation = Result<Results, EvaluationError>;
@@ -217,27 +221,32 @@ impl Group {
     }
 
     fn evaluate_level(&mut self, level: usize, moment: &Moment<'_>, evaluated: &mut Evaluated) {
-        let mut written = Written::default();
-        for (index, results) in self.results_of(level, moment) {
-            evaluated.rules += 1;
-            match results {
-                Ok(results) => {
-                    evaluated.samples += results.len() as u64;
-                    written.push(index, results, &self.rules[index].series, moment.query_at);
-                }
-                Err(error) => {
-                    evaluated.failures += 1;
-                    self.report(index, &error);
+        let rules = self.levels[level].clone();
+        let mut left = rules.as_slice();
+        while !left.is_empty() && !moment.environment.is_cancelled() {
+            let mut written = Written::default();
+            let results = self.results_of(left, moment);
+            left = &left[results.len()..];
+            for (index, results) in results {
+                evaluated.rules += 1;
+                match results {
+                    Ok(results) => {
+                        evaluated.samples += results.len() as u64;
+                        written.push(index, results, &self.rules[index].series, moment.query_at);
+                    }
+                    Err(error) => {
+                        evaluated.failures += 1;
+                        self.report(index, &error);
+                    }
                 }
             }
+            self.write(written, moment.environment, evaluated);
         }
-        self.write(written, moment.environment, evaluated);
     }
 
-    /// Evaluates the rules of a level, side by side where that is worth threads and others leave room; answers their
-    /// results in the rules' order.
-    fn results_of(&mut self, level: usize, moment: &Moment<'_>) -> Vec<(usize, Evaluation)> {
-        let chosen = &self.levels[level];
+    /// Evaluates the first of these rules, as many as may be written at once: side by side where that is worth
+    /// threads and others leave room. Answers their results in the rules' order.
+    fn results_of(&mut self, chosen: &[usize], moment: &Moment<'_>) -> Vec<(usize, Evaluation)> {
         let mut chosen = chosen.iter().copied().peekable();
         let rules = self.rules.iter_mut().enumerate();
         let rules: Vec<_> = rules.filter(|(index, _)| chosen.next_if_eq(index).is_some()).collect();
@@ -246,10 +255,12 @@ impl Group {
             if took < moment.environment.beside_from { 0 } else { rules.len().saturating_sub(1) };
         let helpers: Vec<_> = (0..helpers_max).map_while(|_| moment.environment.beside()).collect();
         let (waiting, results) = (Mutex::new(rules.into_iter()), Mutex::new(Vec::new()));
+        let bytes = AtomicUsize::new(0);
         let work = || {
-            while !moment.environment.is_cancelled() {
+            while !moment.environment.is_cancelled() && bytes.load(Ordering::SeqCst) < BYTES_AT_ONCE {
                 let Some((index, rule)) = lock(&waiting).next() else { return };
                 let evaluation = rule.evaluate(moment);
+                bytes.fetch_add(evaluation.as_ref().map_or(0, bytes_of), Ordering::SeqCst);
                 lock(&results).push((index, evaluation));
             }
         };

@@ -566,3 +566,15 @@ fn leave_to_run_beside_others_is_given_back() {
     drop(one);
     assert!(bench.environment.beside().is_some());
 }
+
+#[test]
+fn large_results_are_written_one_after_the_other() {
+    let bench = Bench::new();
+    let long = "x".repeat(5 << 20);
+    bench.write(&[("__name__", "m"), ("a", &long)], &[(MINUTE, 1.0)]);
+    let names = ["r", "s", "t", "u", "v"];
+    let mut group = bench.group(&group(names.iter().map(|name| record(name, "m")).collect()));
+    assert_eq!(group.levels.len(), 1);
+    assert_eq!(counts(bench.run(&mut group, 1)), (5, 0, 5));
+    assert!(group.rules.iter().all(|rule| rule.series.len() == 1), "all of it was stored");
+}

@@ -43,6 +43,26 @@ pub(super) enum RuleBody {
     Alerting(AlertingRule),
 }
 
+/// Largest result of one rule, in bytes: it is written as one record of the log, with as many stale markers.
+const RESULT_BYTES_MAX: usize = 256 << 20;
+
+/// About how large results are once they are written, in bytes.
+pub(super) fn bytes_of(results: &Results) -> usize {
+    let value_bytes = |value: &SampleValue| match value {
+        SampleValue::Float(_) => 16,
+        SampleValue::Histogram(h) => 128 + 16 * (h.positive_buckets.len() + h.negative_buckets.len()),
+    };
+    results.iter().map(|(labels, value)| labels.as_bytes().len() + value_bytes(value)).sum()
+}
+
+fn bounded(results: Results) -> Result<Results, EvaluationError> {
+    let bytes = bytes_of(&results);
+    if bytes > RESULT_BYTES_MAX {
+        return Err(EvaluationError::TooLarge { bytes, bytes_max: RESULT_BYTES_MAX });
+    }
+    Ok(results)
+}
+
 /// When and where a rule is evaluated.
 #[derive(Clone, Copy)]
 pub(super) struct Moment<'a> {
@@ -117,7 +137,7 @@ impl Rule {
     /// Evaluates it and sends its alerts; answers what is to be recorded.
     pub(super) fn evaluate(&mut self, moment: &Moment<'_>) -> Result<Results, EvaluationError> {
         let began = Instant::now();
-        let results = self.results(moment);
+        let results = self.results(moment).and_then(bounded);
         self.took = began.elapsed();
         self.last_evaluation = Some(moment.began);
         match &results {
