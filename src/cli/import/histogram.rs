@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::model::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, Histogram, HistogramCounts, Span, bucket_bound};
 
 /// Width of the zero bucket where none is told, as upstream's client sets it: 2^-128.
-const ZERO_THRESHOLD: f64 = 2.938_735_877_055_718_8e-39;
+const ZERO_THRESHOLD: f64 = 2.938_735_877_055_719e-39;
 /// Schemas of exponential buckets, coarse ones first: where few buckets leave a choice, the coarse ones are as right.
 const SCHEMAS: std::ops::RangeInclusive<i32> = -4..=8;
 
