@@ -1,11 +1,13 @@
 //! Values of pipelines, commands and their operands.
 
+use std::sync::Arc;
+
 use super::Exec;
 use crate::template::functions::{FUNCTIONS, Function, Param};
 use crate::template::methods;
 use crate::template::number::Number;
 use crate::template::tree::{Command, Operand, Pipe, Place, Term};
-use crate::template::value::{IntKind, Value};
+use crate::template::value::{IntKind, ListKind, Value};
 
 /// Arguments as written, and the value of the command before, which is the last argument.
 #[derive(Clone, Copy)]
@@ -161,7 +163,10 @@ impl<'t> Exec<'t, '_> {
             return Ok(Receiver { value: Value::Nothing, is_interface: false });
         }
         if let Some(method) = methods::find(&receiver.value, name) {
-            let method = method?;
+            let method = method.or_else(|message| {
+                check_count(name, &[], false, arguments)?;
+                Err(message)
+            })?;
             let values = self.arguments(dot, name, method.params, false, arguments)?;
             let value = method.call(&receiver.value, &values);
             return Ok(Receiver { value, is_interface: false });
@@ -345,7 +350,8 @@ fn check_count(
 
 fn nil(param: Param) -> Result<Value, String> {
     match param {
-        Param::Any | Param::Sample | Param::Samples => Ok(Value::Nothing),
+        Param::Any | Param::Sample => Ok(Value::Nothing),
+        Param::Samples => Ok(Value::List(ListKind::Samples, Arc::from([]))),
         _ => Err(format!("cannot assign nil to {}", param.type_name())),
     }
 }
@@ -354,14 +360,14 @@ fn nil(param: Param) -> Result<Value, String> {
 fn checked(value: Value, param: Param) -> Result<Value, String> {
     let fits = match (param, &value) {
         (Param::Any, _) => true,
-        (Param::Sample | Param::Samples, Value::Nothing) => true,
+        (Param::Sample, Value::Nothing) => true,
         (_, Value::Nothing) => return Err(format!("invalid value; expected {}", param.type_name())),
         (Param::Text, Value::Text(_))
         | (Param::Int, Value::Int(IntKind::Int, _))
         | (Param::Duration, Value::Int(IntKind::Duration, _) | Value::DurationPointer(_))
         | (Param::Time, Value::Time(_) | Value::TimePointer(_))
         | (Param::Sample, Value::Sample(_)) => true,
-        (Param::Samples, Value::List(kind, _)) => *kind == crate::template::value::ListKind::Samples,
+        (Param::Samples, Value::List(kind, _)) => *kind == ListKind::Samples,
         _ => false,
     };
     if fits {

@@ -66,14 +66,14 @@ fn kind(value: &Value) -> Option<Kind> {
 }
 
 fn equal(a: &Value, b: &Value) -> Result<bool, String> {
-    if kind(a) != kind(b) {
-        let nothing = *a == Value::Nothing || *b == Value::Nothing;
-        return if nothing { Ok(false) } else { Err(bad_pair(a, b)) };
+    if *a == Value::Nothing || *b == Value::Nothing {
+        return Ok(a == b);
     }
-    for value in [a, b] {
-        if matches!(value, Value::Labels(_) | Value::Args(_) | Value::List(..) | Value::Data(_)) {
-            return Err(format!("non-comparable type {}: {}", shown(value), value.type_name()));
-        }
+    if kind(a) != kind(b) {
+        return Err(bad_pair(a, b));
+    }
+    if kind(a).is_none() {
+        check_comparable(a, b)?;
     }
     Ok(match (a, b) {
         (Value::Text(a) | Value::Html(a), Value::Text(b) | Value::Html(b)) => a == b,
@@ -87,13 +87,47 @@ fn equal(a: &Value, b: &Value) -> Result<bool, String> {
     })
 }
 
+/// What a value without an order is made of.
+#[derive(PartialEq, Eq)]
+enum Shape {
+    List,
+    Map,
+    Pointer,
+    Struct,
+}
+
+fn shape(value: &Value) -> Shape {
+    match value {
+        Value::List(..) => Shape::List,
+        Value::Labels(_) | Value::Args(_) => Shape::Map,
+        Value::Data(_) | Value::Time(_) | Value::Span(..) => Shape::Struct,
+        _ => Shape::Pointer,
+    }
+}
+
+/// Values of one shape can be compared, unless the second holds maps or lists: of the first upstream does not ask it.
+fn check_comparable(a: &Value, b: &Value) -> Result<(), String> {
+    if shape(a) != shape(b) {
+        let (type_a, type_b) = (a.type_name(), b.type_name());
+        return Err(format!(
+            "non-comparable types {}: {type_a}, {type_b}: {}",
+            shown(a, "%s"),
+            shown(b, "%v")
+        ));
+    }
+    if matches!(b, Value::Labels(_) | Value::Args(_) | Value::List(..) | Value::Data(_)) {
+        return Err(format!("non-comparable type {}: {}", shown(b, "%s"), b.type_name()));
+    }
+    Ok(())
+}
+
 fn bad_pair(a: &Value, b: &Value) -> String {
     format!("incompatible types for comparison: {} and {}", a.type_name(), b.type_name())
 }
 
-fn shown(value: &Value) -> String {
+fn shown(value: &Value, format: &str) -> String {
     const BYTES_MAX: usize = 1 << 16;
-    let text = sprintf(b"%s", std::slice::from_ref(value), BYTES_MAX).unwrap_or_default();
+    let text = sprintf(format.as_bytes(), std::slice::from_ref(value), BYTES_MAX).unwrap_or_default();
     String::from_utf8_lossy(&text).into_owned()
 }
 
