@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::budget::{check_output, too_long};
 use super::functions::Context;
-use super::print::{TooLong, sprint, sprint_struct};
+use super::print::{TooLong, sprint, sprint_shown, sprint_struct};
 use super::tree::{Branch, Invocation, Node, Pipe, Place};
 use super::value::{Data, IntKind, Value};
 use super::{Parsed, TemplateData};
@@ -124,18 +124,12 @@ impl<'t, 'd> Exec<'t, 'd> {
     }
 
     fn print(&mut self, value: &Value) -> Result<(), String> {
-        match value {
-            Value::Text(text) | Value::Html(text) => self.write(text),
-            Value::Nothing => self.write(b"<no value>"),
-            Value::Sample(_) => {
-                let text = self.behind_pointer(value)?;
-                self.write(&text)
-            }
-            value => {
-                let text = self.printed(value)?;
-                self.write(&text)
-            }
+        if let Value::Text(text) | Value::Html(text) = value {
+            return self.write(text);
         }
+        let bytes_max = self.context.budget.bytes_left();
+        let text = sprint_shown(std::slice::from_ref(value), bytes_max).map_err(|TooLong| too_long())?;
+        self.write(&text)
     }
 
     fn printed(&self, value: &Value) -> Result<Vec<u8>, String> {

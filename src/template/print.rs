@@ -5,7 +5,7 @@ mod number;
 
 pub(super) use format::sprintf;
 
-use super::value::Value;
+use super::value::{IntKind, ListKind, Value};
 use crate::model::{GoQuoted, is_printable};
 use number::{float_text, hash_float};
 
@@ -31,7 +31,26 @@ pub(super) fn sprint(values: &[Value], bytes_max: usize) -> Result<Vec<u8>, TooL
     printer.finish()
 }
 
-/// A pointer to a struct as that struct.
+/// The same as templates show values: what is not there says so, and of what points at a struct there is the struct.
+pub(super) fn sprint_shown(values: &[Value], bytes_max: usize) -> Result<Vec<u8>, TooLong> {
+    let mut printer = Printer::new(bytes_max);
+    let mut after_text = false;
+    for (index, value) in values.iter().enumerate() {
+        let is_text = matches!(value, Value::Text(_) | Value::Html(_) | Value::Nothing);
+        if index > 0 && !is_text && !after_text {
+            printer.out.push(b' ');
+        }
+        match value {
+            Value::Nothing => printer.write("<no value>"),
+            Value::Sample(_) => printer.fields(value, 'v', 0)?,
+            value => printer.value(value, 'v')?,
+        }
+        after_text = is_text;
+    }
+    printer.finish()
+}
+
+/// A pointer to a struct as that struct, which does not print itself.
 pub(super) fn sprint_struct(value: &Value, bytes_max: usize) -> Result<Vec<u8>, TooLong> {
     let mut printer = Printer::new(bytes_max);
     printer.fields(value, 'v', 0)?;
@@ -106,6 +125,9 @@ impl Printer {
 
     fn nested(&mut self, value: &Value, verb: char, depth: usize) -> Result<(), TooLong> {
         self.check()?;
+        if verb == 'w' && !self.reporting && !is_simple(value) {
+            return self.bad_verb(value, verb);
+        }
         if let Some(text) = self.own_text(value, verb) {
             let verb = if self.flags.sharp_v { 's' } else { verb };
             return self.text(text.as_bytes(), verb, value);
@@ -171,6 +193,12 @@ impl Printer {
     }
 
     fn list(&mut self, value: &Value, items: &[Value], verb: char, depth: usize) -> Result<(), TooLong> {
+        // Lists within histograms are nil where nothing is in them.
+        if self.flags.sharp_v && items.is_empty() && !matches!(value, Value::List(ListKind::Samples, _)) {
+            self.write(value.type_name());
+            self.write("(nil)");
+            return Ok(());
+        }
         self.open(value, "[", "{");
         for (index, item) in items.iter().enumerate() {
             self.separate(index);
@@ -251,7 +279,11 @@ impl Printer {
 
     fn int(&mut self, int: i64, unsigned: bool, verb: char, value: &Value) -> Result<(), TooLong> {
         match verb {
-            'v' if self.flags.sharp_v && unsigned => self.write(&format!("{int:#x}")),
+            'v' if self.flags.sharp_v && unsigned => {
+                let sharp = std::mem::replace(&mut self.flags.sharp, true);
+                self.digits(int, 16, verb);
+                self.flags.sharp = sharp;
+            }
             'v' | 'd' => self.digits(int, 10, verb),
             'b' => self.digits(int, 2, verb),
             'o' | 'O' => self.digits(int, 8, verb),
@@ -284,10 +316,10 @@ impl Printer {
         };
         let mut text = number::magnitude(int.unsigned_abs(), base, verb == 'X');
         text.insert_str(0, &"0".repeat(digits_min.saturating_sub(text.len())));
+        let zero = if flags.sharp && base == 8 && !text.starts_with('0') { "0" } else { "" };
         let prefix = match (base, verb) {
             (_, 'O') => "0o",
             (2, _) if flags.sharp => "0b",
-            (8, _) if flags.sharp && !text.starts_with('0') => "0",
             (16, 'X') if flags.sharp => "0X",
             (16, _) if flags.sharp => "0x",
             _ => "",
@@ -298,7 +330,7 @@ impl Printer {
             _ if flags.space => " ",
             _ => "",
         };
-        self.pad_spaces(format!("{sign}{prefix}{text}").as_bytes());
+        self.pad_spaces(format!("{sign}{prefix}{zero}{text}").as_bytes());
     }
 
     fn code_point(&mut self, int: i64) {
@@ -441,6 +473,17 @@ impl Printer {
 
     fn fill(&mut self, byte: u8, count: usize) {
         self.out.resize(self.out.len() + count, byte);
+    }
+}
+
+/// Whether a value is of one of Go's own types, of which none has methods.
+fn is_simple(value: &Value) -> bool {
+    match value {
+        Value::Nothing | Value::Bool(_) | Value::Float(_) | Value::Complex(..) | Value::Text(_) => true,
+        Value::Int(kind, _) => {
+            !matches!(kind, IntKind::Month | IntKind::Weekday | IntKind::Duration | IntKind::CounterResetHint)
+        }
+        _ => false,
     }
 }
 

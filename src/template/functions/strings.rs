@@ -3,7 +3,7 @@
 use super::{Context, chars, text};
 use crate::model::is_printable;
 use crate::template::budget::too_long;
-use crate::template::print::{TooLong, sprint};
+use crate::template::print::{TooLong, sprint_shown};
 use crate::template::value::Value;
 
 pub(super) fn to_upper(context: &mut Context<'_>, args: &[Value]) -> Result<Value, String> {
@@ -91,16 +91,7 @@ pub(super) fn joined(context: &mut Context<'_>, args: &[Value]) -> Result<Vec<u8
     if let [Value::Text(text)] = args {
         return Ok(text.to_vec());
     }
-    let values: Vec<Value> = args.iter().map(printable).collect();
-    sprint(&values, context.budget.bytes_left()).map_err(|TooLong| too_long())
-}
-
-/// What is not there is printed as such.
-fn printable(value: &Value) -> Value {
-    match value {
-        Value::Nothing => Value::text("<no value>"),
-        other => other.clone(),
-    }
+    sprint_shown(args, context.budget.bytes_left()).map_err(|TooLong| too_long())
 }
 
 pub(super) fn html(context: &mut Context<'_>, args: &[Value]) -> Result<Value, String> {

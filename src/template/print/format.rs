@@ -197,7 +197,7 @@ impl Reader<'_> {
             return Ok(());
         };
         let flags = &mut self.printer.flags;
-        if verb == 'v' {
+        if matches!(verb, 'v' | 'w') {
             flags.sharp_v = std::mem::take(&mut flags.sharp);
             flags.plus_v = std::mem::take(&mut flags.plus);
         }

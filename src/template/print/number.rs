@@ -129,7 +129,7 @@ pub(super) fn hash_float(text: &str, verb: char, precision: Option<usize>) -> St
     let at = text.find(exponents).unwrap_or(text.len());
     let (number, tail) = text.split_at(at);
     let wanted = match verb {
-        'v' | 'g' | 'G' | 'x' | 'X' => precision.unwrap_or(6),
+        'v' | 'g' | 'G' | 'x' => precision.unwrap_or(6),
         _ => 0,
     };
     let mut have = number.chars().filter(|c| *c != '.').skip_while(|c| *c == '0').count();
