@@ -98,8 +98,7 @@ fn invalid_syntax() -> String {
 }
 
 fn exact_int(value: f64) -> Option<i64> {
-    let fits =
-        value.fract() == 0.0 && (-9.223_372_036_854_775_8e18..9.223_372_036_854_775_8e18).contains(&value);
+    let fits = value.fract() == 0.0 && (-9.223_372_036_854_776e18..9.223_372_036_854_776e18).contains(&value);
     fits.then_some(value as i64)
 }
 
