@@ -98,10 +98,8 @@ pub(super) fn check(cast: &Cast, until_ms: i64) {
     // Prometheus began a little later, and must have scraped what the windows of the rules reach back to.
     let frame = Stretch { from: cast.began_ms + 15_000, to: until_ms - query_offset_ms() - 2 * INTERVAL_MS };
     let (mut failures, mut compared) = (Vec::new(), 0);
-    let kept_only_by_perdura =
-        |labels: &Labels| cast.stands_in() && KEPT.contains(&labels["alertname"].as_str());
     let keys: BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
-    for key in keys.into_iter().filter(|(labels, _)| !kept_only_by_perdura(labels)) {
+    for key in keys.into_iter().filter(|(labels, _)| !is_forgotten(cast, labels)) {
         let of = |states: &States| -> Vec<Stretch> {
             states.get(key).into_iter().flatten().filter_map(|stretch| stretch.within(frame)).collect()
         };
@@ -121,6 +119,11 @@ pub(super) fn check(cast: &Cast, until_ms: i64) {
     println!(
         "rules_trial: {compared} stretches of pending and firing alerts agree, and {annotated} annotations"
     );
+}
+
+/// Whether the server under trial forgets an alert when it is restarted: a real Prometheus in perdura's place does.
+pub(super) fn is_forgotten(cast: &Cast, labels: &Labels) -> bool {
+    cast.stands_in() && KEPT.contains(&labels["alertname"].as_str())
 }
 
 /// How much later than Prometheus' an alert may fire: one that was pending during an outage waits for as long as that

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::alerts::{Stretch, states};
+use super::alerts::{Stretch, is_forgotten, states};
 use super::ask::{Labels, labels, text};
 use super::cast::Cast;
 use super::query_offset_ms;
@@ -32,7 +32,7 @@ pub(super) fn check(cast: &Cast, until_ms: i64) {
             firing.insert(labels, stretches);
         }
     }
-    for (labels, stretches) in &firing {
+    for (labels, stretches) in firing.iter().filter(|(labels, _)| !is_forgotten(cast, labels)) {
         check_told(labels, stretches, &told, until_ms);
     }
     for (labels, tellings) in &told {
