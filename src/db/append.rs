@@ -13,7 +13,7 @@ use super::commit::Pending;
 use super::judge::{Stored, Value, is_stateless, judge_stored, judge_times};
 use super::merge::merge_rows;
 use super::view::{LiveSegment, View};
-use crate::lock::{lock, read};
+use crate::lock::read;
 
 impl Append for Database {
     fn append(
@@ -33,7 +33,7 @@ impl Append for Database {
             let rejections = judge_times(&batch, acceptance);
             return self.commit(tenant, batch, places, rejections);
         }
-        let _judging = lock(&self.judging);
+        let _claim = self.judging.claim(places.iter().map(|place| place.fingerprint).collect());
         let view = self.view();
         let times = batch.floats.iter().map(|entry| entry.timestamp);
         let oldest = times.chain(batch.histograms.iter().map(|entry| entry.timestamp)).min();

@@ -6,6 +6,7 @@
 
 mod append;
 mod background;
+mod claims;
 mod commit;
 mod compact;
 mod error;
@@ -30,6 +31,7 @@ use crate::head::Head;
 use crate::wal::{LogLimits, LogWriter};
 
 use self::background::Background;
+use self::claims::Claims;
 use self::commit::{Committer, Seat};
 use self::flush::SegmentFiles;
 use self::jobs::Jobs;
@@ -50,8 +52,8 @@ pub struct Database {
     head: Head,
     view: RwLock<Arc<View>>,
     committer: Committer,
-    /// Held while a batch is judged by what is stored until it is stored itself.
-    judging: Mutex<()>,
+    /// Series of the batches that are judged by what is stored, until they are stored themselves.
+    judging: Claims,
     /// Held for reading from finding a batch's series to publishing it, for writing while series are removed.
     resolving: RwLock<()>,
     is_closed: AtomicBool,
@@ -114,7 +116,7 @@ impl Database {
             head,
             view: RwLock::new(Arc::new(View::new(segments, Vec::new(), epoch))),
             committer,
-            judging: Mutex::default(),
+            judging: Claims::default(),
             resolving: RwLock::default(),
             is_closed: AtomicBool::new(false),
             retention_ms: AtomicI64::new(options.retention_ms),
