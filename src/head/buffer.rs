@@ -130,8 +130,8 @@ impl Buffer {
 
     /// Time of the newest sample.
     pub(super) fn newest(&self, order_max: Order) -> Option<Timestamp> {
-        let times = self.visible(order_max).iter().map(|entry| entry.timestamp);
-        if self.is_ordered() { times.last() } else { times.max() }
+        let mut times = self.visible(order_max).iter().map(|entry| entry.timestamp);
+        if self.is_ordered() { times.next_back() } else { times.max() }
     }
 
     /// Appends to the row begun last in `out` what batches up to `order_max` wrote within `span`: in time order, of
