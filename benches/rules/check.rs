@@ -91,14 +91,12 @@ pub(crate) fn recorded(server: &Server, start: i64) -> String {
     text
 }
 
-/// What some expressions give at fixed times since step 0.
-pub(crate) fn answers(server: &Server, start: i64, now: i64) -> Answers {
+/// What some expressions give at fixed times since step 0, which stands at `start`: those after `history_steps`.
+pub(crate) fn answers(server: &Server, start: i64, history_steps: i64) -> Answers {
     let mut answers = Answers::new();
-    let last = (now - start) / INTERVAL_MS - 2;
     for rule in rules().iter().filter(|rule| rule.is_recording()).step_by(CHECKED_EVERY) {
-        for step in (last - 8..=last).step_by(4) {
-            // Steps with the same number stand in both servers; the second one has seen at least as many.
-            let since = step / 4 * 4 * INTERVAL_MS + QUIET_MS;
+        for step in history_steps - 2..=history_steps {
+            let since = step * INTERVAL_MS + QUIET_MS;
             for (labels, value) in query(server, &rule.expr, Some(start + since)) {
                 answers.insert((rule.expr.clone(), since, labels), value);
             }

@@ -58,10 +58,8 @@ fn main() {
         .collect();
     reports.iter().for_each(|report| println!("{report}"));
     if let [prometheus, perdura] = reports.as_slice() {
-        println!(
-            "CPU of rules, perdura beside Prometheus: {:.3}",
-            perdura.rule_cpu() / prometheus.rule_cpu()
-        );
+        let ratio = perdura.evaluation_cpu() / prometheus.evaluation_cpu();
+        println!("CPU of an evaluation, perdura beside Prometheus: {ratio:.3}");
         println!("{}", check::compare(&prometheus.answers, &perdura.answers));
     }
 }
