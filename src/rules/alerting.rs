@@ -151,10 +151,10 @@ impl AlertingRule {
                 at,
                 query: &query,
             };
-            let labels = self.labels_of(&sample.labels, &data);
-            let expanded =
-                self.annotations.iter().map(|(name, text)| (name.clone(), self.expand(text, &data)));
-            let annotations = expanded.collect();
+            let expand = |text: &Template| self.expand(text, &data, environment);
+            let labels = self.labels_of(&sample.labels, expand);
+            let annotations =
+                self.annotations.iter().map(|(name, text)| (name.clone(), expand(text))).collect();
             if found.insert(labels, Found { annotations, value: sample.value }).is_some() {
                 return Err(EvaluationError::DuplicateAlert);
             }
@@ -162,17 +162,19 @@ impl AlertingRule {
         Ok(found)
     }
 
-    fn labels_of(&self, sample: &Labels, data: &TemplateData<'_>) -> Labels {
+    fn labels_of(&self, sample: &Labels, expand: impl Fn(&Template) -> String) -> Labels {
         let mut labels = BTreeMap::from([(METRIC_NAME, String::new())]);
         for (name, text) in &self.labels {
-            labels.insert(name, fitting(self.expand(text, data)));
+            labels.insert(name, fitting(expand(text)));
         }
         labels.insert(ALERT_NAME, self.name.clone());
         sample.overridden(labels.iter().map(|(name, value)| Label { name, value }))
     }
 
-    fn expand(&self, template: &Template, data: &TemplateData<'_>) -> String {
+    fn expand(&self, template: &Template, data: &TemplateData<'_>, environment: &Environment) -> String {
+        environment.expansions.increment();
         template.expand(data).unwrap_or_else(|error: TemplateError| {
+            environment.expansion_failures.increment();
             tracing::warn!(alert = %self.name, %error, labels = %data.labels, "Expanding alert template failed");
             format!("<error expanding template: {error}>")
         })

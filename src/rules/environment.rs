@@ -5,6 +5,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use crate::lock::{read, write};
+use crate::metrics::Counter;
 use crate::model::{Labels, TenantId, Timestamp};
 use crate::notify::Alert;
 use crate::promql::{Engine, QueryOptions, QueryValue, SampleValue, VectorSample};
@@ -50,6 +51,10 @@ pub struct Environment {
     /// Rules that took less in all are evaluated one after the other: threads cost time too.
     pub beside_from: Duration,
     beside: AtomicUsize,
+    /// Expansions of templates.
+    pub(super) expansions: Counter,
+    /// Those that failed.
+    pub(super) expansion_failures: Counter,
     globals: RwLock<Arc<Globals>>,
     cancel: Arc<AtomicBool>,
 }
@@ -88,6 +93,8 @@ impl Environment {
             beside_max: 0,
             beside_from: BESIDE_FROM,
             beside: AtomicUsize::new(0),
+            expansions: Counter::default(),
+            expansion_failures: Counter::default(),
             globals: RwLock::default(),
             cancel: Arc::default(),
         }

@@ -19,7 +19,7 @@ use super::config::RuleFile;
 use super::environment::{Environment, Globals};
 use super::file::RuleFileError;
 use super::group::{Evaluated, Group, end_series};
-use super::metrics::{Durations, GroupCounts, Measured, expose};
+use super::metrics::{Durations, GroupCounts, Measured, expose, expose_templates};
 use super::schedule::{GroupId, Schedule, Slots, Turn};
 use super::status::GroupStatus;
 
@@ -189,6 +189,7 @@ impl RuleManager {
             .collect();
         drop(state);
         expose(out, &self.shared.durations, &measured);
+        expose_templates(out, &self.shared.environment);
     }
 
     /// How all groups are doing, by file and then by name. Waits for no evaluation.

@@ -195,6 +195,22 @@ fn groups_are_measured_as_long_as_they_are_there() {
 }
 
 #[test]
+fn expansions_of_templates_are_counted() {
+    let trial = Trial::new();
+    let mut rule = alert("A", "vector(1)", 0);
+    rule.annotations = [("good", "{{ $value }}"), ("bad", "{{ index $labels 1 }}")]
+        .map(|(name, text)| (name.to_owned(), text.to_owned()))
+        .into();
+    trial.load(vec![named("g", vec![rule])]);
+    trial.pass(2);
+    let mut out = Exposition::default();
+    trial.manager.expose(&mut out);
+    let text = out.into_text();
+    assert!(text.contains("prometheus_template_text_expansions_total 4\n"), "{text}");
+    assert!(text.contains("prometheus_template_text_expansion_failures_total 2\n"), "{text}");
+}
+
+#[test]
 fn threads_evaluate_and_end() {
     let bench = Bench::new();
     let environment = bench.environment.clone();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::metrics::{Exposition, Histogram, Summary};
 
+use super::environment::Environment;
 use super::group::Evaluated;
 use super::status::GroupStatus;
 
@@ -164,5 +165,23 @@ pub(super) fn expose(out: &mut Exposition, durations: &Durations, groups: &[Meas
             out.family(name, help, kind);
         }
         values.for_each(|(value, key)| out.sample(name, &[("rule_group", key)], value));
+    }
+}
+
+/// Writes how often templates were expanded.
+pub(super) fn expose_templates(out: &mut Exposition, environment: &Environment) {
+    for (name, help, counter) in [
+        (
+            "prometheus_template_text_expansion_failures_total",
+            "The total number of template text expansion failures.",
+            &environment.expansion_failures,
+        ),
+        (
+            "prometheus_template_text_expansions_total",
+            "The total number of template text expansions.",
+            &environment.expansions,
+        ),
+    ] {
+        out.single(name, help, "counter", counter.get() as f64);
     }
 }
