@@ -18,8 +18,10 @@ pub(crate) struct UnitTestFile {
     /// Failures by test, in the order of running, where the file names them.
     pub(crate) failures: Vec<(String, usize)>,
     /// An older promtool knows nothing of what it uses.
+    #[allow(dead_code, reason = "only the tests beside a real promtool ask")]
     pub(crate) is_newer: bool,
     /// Messages are told in other words than upstream's.
+    #[allow(dead_code, reason = "only the tests beside a real promtool ask")]
     pub(crate) has_own_words: bool,
 }
 
@@ -53,6 +55,36 @@ pub(crate) fn unit_test_files() -> Vec<UnitTestFile> {
 }
 
 impl UnitTestFile {
+    /// Fails where a program made something else of the file than its comments say.
+    pub(crate) fn check(&self, ran: &Ran) {
+        let name = &self.name;
+        let counts: Vec<(String, usize)> =
+            ran.cases.iter().map(|(test, failures)| (test.clone(), failures.len())).collect();
+        match self.verdict.as_str() {
+            "pass" => {
+                assert!(counts.iter().all(|(_, failures)| *failures == 0), "{name}: {ran:?}");
+                assert_eq!((ran.code, ran.out.as_str()), (Some(0), "  SUCCESS\n\n"), "{name}: {ran:?}");
+            }
+            "fail" => {
+                assert_eq!(counts, self.failures, "{name}: {ran:?}");
+                assert_eq!(ran.code, Some(1), "{name}");
+            }
+            "abort" => {
+                assert_eq!(counts, [("unknown".to_owned(), 1)], "{name}: {ran:?}");
+                assert_eq!(ran.code, Some(1), "{name}");
+            }
+            other => panic!("{name} expects {other:?}"),
+        }
+        if !self.failures.is_empty() {
+            assert_eq!(counts, self.failures, "{name}: {ran:?}");
+        }
+        // XML has no colours.
+        let err = ran.err.replace('\x1b', "\u{fffd}");
+        for failure in ran.cases.iter().flat_map(|(_, failures)| failures) {
+            assert!(err.contains(failure), "{name}: {failure} is in the report alone");
+        }
+    }
+
     fn read(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).expect("a fixture can be read");
         let name = path.file_name().expect("a file has a name").to_string_lossy().into_owned();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use super::unit_test_files::{Ran, UnitTestFile, example_folder, folder, run, unit_test_files};
+use super::unit_test_files::{example_folder, folder, run, unit_test_files};
 
 fn perdura() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_perdura"))
@@ -15,42 +15,13 @@ fn test_rules(arguments: &[&str]) -> Output {
     command.output().expect("the program runs")
 }
 
-fn check(file: &UnitTestFile, ran: &Ran) {
-    let name = &file.name;
-    let counts: Vec<(String, usize)> =
-        ran.cases.iter().map(|(test, failures)| (test.clone(), failures.len())).collect();
-    match file.verdict.as_str() {
-        "pass" => {
-            assert!(counts.iter().all(|(_, failures)| *failures == 0), "{name}: {ran:?}");
-            assert_eq!((ran.code, ran.out.as_str()), (Some(0), "  SUCCESS\n\n"), "{name}: {ran:?}");
-        }
-        "fail" => {
-            assert_eq!(counts, file.failures, "{name}: {ran:?}");
-            assert_eq!(ran.code, Some(1), "{name}");
-        }
-        "abort" => {
-            assert_eq!(counts, [("unknown".to_owned(), 1)], "{name}: {ran:?}");
-            assert_eq!(ran.code, Some(1), "{name}");
-        }
-        other => panic!("{name} expects {other:?}"),
-    }
-    if !file.failures.is_empty() {
-        assert_eq!(counts, file.failures, "{name}: {ran:?}");
-    }
-    // XML has no colours.
-    let err = ran.err.replace('\x1b', "\u{fffd}");
-    for failure in ran.cases.iter().flat_map(|(_, failures)| failures) {
-        assert!(err.contains(failure), "{name}: {failure} is in the report alone");
-    }
-}
-
 #[test]
 fn files_come_to_what_they_say() {
     let scratch = tempfile::tempdir().expect("a folder can be made");
     let files = unit_test_files();
     assert!(files.len() >= 40, "{} files are found", files.len());
     for file in &files {
-        check(file, &file.run(perdura(), scratch.path()));
+        file.check(&file.run(perdura(), scratch.path()));
     }
 }
 

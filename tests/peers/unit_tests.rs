@@ -24,6 +24,7 @@ fn files_come_to_the_same_by_both() {
         }
         let ours = file.run(perdura, scratch.path());
         let theirs = file.run(&peers.join("promtool"), scratch.path());
+        file.check(&theirs);
         assert_eq!(
             (ours.code, &ours.out, counts(&ours)),
             (theirs.code, &theirs.out, counts(&theirs)),
