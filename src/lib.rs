@@ -26,6 +26,7 @@ pub mod ingest;
 pub mod scrape;
 pub mod notify;
 pub mod rules;
+pub mod gpu;
 pub mod config;
 pub mod http;
 pub mod cli;
