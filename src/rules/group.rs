@@ -59,7 +59,7 @@ type Evaluation = Result<Results, EvaluationError>;
 pub struct Evaluated {
     /// Rules that were evaluated.
     pub rules: u64,
-    /// Rules whose evaluation failed, or some of whose results were refused.
+    /// Rules whose evaluation failed, or whose results could not be written.
     pub failures: u64,
     /// Samples that the rules gave.
     pub samples: u64,
@@ -303,8 +303,8 @@ impl Group {
         }
         for (part, refused) in parts.into_iter().zip(refused) {
             let rule = &mut self.rules[part.rule];
+            // The rule is shown as bad, but counts as evaluated, as upstream has it.
             if let Some(error) = refused.first {
-                evaluated.failures += 1;
                 rule.fail(error.to_string());
                 let (refused, name) = (refused.results, rule.config.name());
                 tracing::warn!(file = %self.file, group = %self.config.name, rule = name, refused, %error, "results of a rule were refused");
