@@ -24,6 +24,7 @@ pub mod net;
 pub mod discovery;
 pub mod ingest;
 pub mod scrape;
+pub mod remote;
 pub mod notify;
 pub mod rules;
 pub mod gpu;

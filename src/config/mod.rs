@@ -6,14 +6,13 @@
 
 mod file;
 mod global;
-mod remote;
 mod sections;
 
-pub use file::{Config, ConfigError, Variables};
-pub use global::GlobalConfig;
-pub use remote::{
+pub use crate::remote::{
     MetadataConfig, QueueConfig, RemoteReadConfig, RemoteReadSettings, RemoteWriteConfig, RemoteWriteSettings,
 };
+pub use file::{Config, ConfigError, Variables};
+pub use global::GlobalConfig;
 pub use sections::{
     ChunkEncodingConfig, ExemplarsConfig, OtlpConfig, RetentionConfig, RuntimeConfig, StorageConfig,
     TracingClient, TracingConfig, TranslationStrategy, TsdbConfig,

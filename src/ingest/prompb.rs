@@ -1,5 +1,5 @@
-//! The remote-write messages as prost has them: what the hand-written reader is compared with, and what tools and
-//! tests build bodies from. Nothing on the way of a request uses them.
+//! The remote-write messages as prost has them: what the hand-written reader is compared with, and what senders
+//! build bodies from. Nothing on the way of a request that comes in uses them.
 
 /// Messages of protocol 1.0, package `prometheus`.
 pub mod v1 {

@@ -67,7 +67,7 @@ pub fn decompress(body: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), Sn
     Ok(())
 }
 
-/// Compresses `plain` into one block; for tools and tests.
+/// Compresses `plain` into one block.
 pub fn compress(plain: &[u8]) -> Result<Vec<u8>, SnappyError> {
     snap::raw::Encoder::new().compress_vec(plain).map_err(corrupt)
 }

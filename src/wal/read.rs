@@ -46,50 +46,118 @@ pub fn read_log_file(
     skip_through: u64,
     mut visit: impl FnMut(LoggedBatch),
 ) -> Result<LogReport, DecodeError> {
-    let mut report = LogReport::default();
-    match check_file_header(bytes, number) {
-        FileHeader::Sound => {}
-        FileHeader::Damaged if bytes.len() < FILE_HEADER_BYTES => {
-            report.torn_at = Some(0);
-            return Ok(report);
-        }
-        FileHeader::Damaged => report.damaged.push((0, "file header is damaged")),
-        FileHeader::Newer(_) => {
-            return Err(DecodeError { offset: 8, rule: "log format is newer than this program reads" });
-        }
+    let mut reader = LogReader::new(number);
+    while let Some(logged) = reader.next(bytes, skip_through)? {
+        visit(logged);
     }
-    let mut series = DefinedSeries::default();
-    let mut at = FILE_HEADER_BYTES;
-    while at < bytes.len() {
-        let (rule, search_from) = match find_record(bytes, number, at) {
-            Found::Record { header, payload, next } => {
-                report.records += 1;
-                report.seq_max = report.seq_max.max(header.seq);
-                if let Err(error) = replay(&header, payload, skip_through, &mut series, &mut visit) {
-                    report.damaged.push((at as u64 + error.offset, error.rule));
+    Ok(reader.report)
+}
+
+/// Reads a log file record by record; one that still grows, too.
+#[derive(Debug)]
+pub struct LogReader {
+    number: u64,
+    /// Where the next record is looked for.
+    at: usize,
+    series: DefinedSeries,
+    report: LogReport,
+}
+
+impl LogReader {
+    /// At the start of log file `number`.
+    pub fn new(number: u64) -> Self {
+        Self { number, at: 0, series: DefinedSeries::default(), report: LogReport::default() }
+    }
+
+    /// The file's number.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Bytes of the file that were read.
+    pub fn offset(&self) -> u64 {
+        self.at as u64
+    }
+
+    /// What was found so far.
+    pub fn report(&self) -> &LogReport {
+        &self.report
+    }
+
+    /// The next record with a sequence number above `skip_through`; `None` where no further one stands in `bytes`, which
+    /// are the file's from its start. They may be more at the next call, never fewer, and are otherwise the same.
+    ///
+    /// Damage is skipped and reported; an error means that a later version wrote the file.
+    pub fn next(&mut self, bytes: &[u8], skip_through: u64) -> Result<Option<LoggedBatch>, DecodeError> {
+        if self.at == 0 && !self.read_file_header(bytes)? {
+            return Ok(None);
+        }
+        while self.at < bytes.len() {
+            let (rule, search_from) = match find_record(bytes, self.number, self.at) {
+                Found::Record { header, payload, next } => {
+                    let place = std::mem::replace(&mut self.at, next) as u64;
+                    match self.take_record(place, &header, payload, skip_through) {
+                        Some(logged) => return Ok(Some(logged)),
+                        None => continue,
+                    }
                 }
-                at = next;
-                continue;
-            }
-            Found::DamagedPayload { next } => ("record does not fit its checksum", next),
-            Found::Nothing => ("no record begins here", at + 1),
-        };
-        match resynchronise(bytes, number, search_from) {
-            Some(next) => {
-                report.damaged.push((at as u64, rule));
-                at = next;
-            }
-            None => {
-                report.torn_at = Some(at as u64);
-                break;
+                Found::DamagedPayload { next } => ("record does not fit its checksum", next),
+                Found::Nothing => ("no record begins here", self.at + 1),
+            };
+            match resynchronise(bytes, self.number, search_from) {
+                Some(next) => {
+                    self.report.damaged.push((self.at as u64, rule));
+                    self.report.torn_at = None;
+                    self.at = next;
+                }
+                None => {
+                    self.report.torn_at = Some(self.at as u64);
+                    break;
+                }
             }
         }
+        Ok(None)
     }
-    Ok(report)
+
+    /// Whether there is more than the file's header to read.
+    fn read_file_header(&mut self, bytes: &[u8]) -> Result<bool, DecodeError> {
+        match check_file_header(bytes, self.number) {
+            FileHeader::Sound => {}
+            FileHeader::Damaged if bytes.len() < FILE_HEADER_BYTES => {
+                self.report.torn_at = Some(0);
+                return Ok(false);
+            }
+            FileHeader::Damaged => self.report.damaged.push((0, "file header is damaged")),
+            FileHeader::Newer(_) => {
+                return Err(DecodeError { offset: 8, rule: "log format is newer than this program reads" });
+            }
+        }
+        self.at = FILE_HEADER_BYTES;
+        Ok(true)
+    }
+
+    fn take_record(
+        &mut self,
+        place: u64,
+        header: &RecordHeader,
+        payload: &[u8],
+        skip_through: u64,
+    ) -> Option<LoggedBatch> {
+        self.report.records += 1;
+        self.report.seq_max = self.report.seq_max.max(header.seq);
+        self.report.torn_at = None;
+        let mut logged = None;
+        let replayed =
+            replay(header, payload, skip_through, &mut self.series, &mut |found| logged = Some(found));
+        if let Err(error) = replayed {
+            self.report.damaged.push((place + error.offset, error.rule));
+        }
+        logged
+    }
 }
 
 /// The series that a file has defined so far.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct DefinedSeries {
     series: HashMap<u64, (TenantId, Labels, Fingerprint)>,
 }

@@ -184,7 +184,12 @@ impl LogWriter {
         if self.current.as_ref().is_some_and(|current| current.is_used && current.facts.seq_max <= seq) {
             self.retire();
         }
-        let (done, kept) = std::mem::take(&mut self.finished).into_iter().partition(|f| f.seq_max <= seq);
+        self.remove_finished(|facts| facts.seq_max <= seq)
+    }
+
+    /// Removes those files that `is_done` says, of those that are no longer written to.
+    pub fn remove_finished(&mut self, is_done: impl Fn(&LogFileFacts) -> bool) -> Result<(), LogError> {
+        let (done, kept) = std::mem::take(&mut self.finished).into_iter().partition(is_done);
         self.finished = kept;
         let mut failed = None;
         for facts in done {
@@ -202,6 +207,11 @@ impl LogWriter {
     /// All files, the one being written last.
     pub fn files(&self) -> impl Iterator<Item = LogFileFacts> {
         self.finished.iter().copied().chain(self.current.as_ref().map(|current| current.facts))
+    }
+
+    /// The file being written, where there is one.
+    pub fn current(&self) -> Option<LogFileFacts> {
+        self.current.as_ref().map(|current| current.facts)
     }
 
     /// Number of the file after the one being written.

@@ -1,4 +1,4 @@
-//! Bodies out of batches, for tools, benches and tests.
+//! Bodies out of batches: what senders post, tools and tests too.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! `<remote_write>` and `<remote_read>`. Read and checked; sending comes with its own room.
+//! `<remote_write>` and `<remote_read>`, read and checked. Nothing is read from other stores yet.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,8 +11,8 @@ use crate::setting::{
     Anything, DurationMs, NameValidation, deserialize_with_inline, is_zero, list_without_nulls, null_as_zero,
 };
 
-/// Messages that remote write may carry.
-const MESSAGES: [&str; 2] = ["prometheus.WriteRequest", "io.prometheus.write.v2.Request"];
+/// Messages that remote write may carry: of protocol 1.0, of 2.0.
+pub(super) const MESSAGES: [&str; 2] = ["prometheus.WriteRequest", "io.prometheus.write.v2.Request"];
 
 /// Headers that the sender sets itself, in small letters.
 const HEADERS_RESERVED: [&str; 12] = [
@@ -303,14 +303,38 @@ impl RemoteWriteConfig {
         Ok(())
     }
 
-    pub(super) fn validate(&mut self, validation: NameValidation) -> Result<(), String> {
+    /// A setting without which requests would go out other than the receiver expects, and that is not served.
+    pub(super) fn unsendable(&self) -> Option<&'static str> {
+        let settings = [
+            ("oauth2", self.http.oauth2.is_some()),
+            ("sigv4", self.own.sigv4.is_some()),
+            ("azuread", self.own.azuread.is_some()),
+            ("google_iam", self.own.google_iam.is_some()),
+        ];
+        settings.into_iter().find(|(_, is_set)| *is_set).map(|(name, _)| name)
+    }
+
+    /// Settings that are read and not acted on.
+    pub fn unserved(&self) -> Vec<String> {
+        let mut unserved = self.http.unserved();
+        let settings = [
+            ("round_robin_dns", self.own.round_robin_dns),
+            ("failed_request_logging", self.own.failed_request_logging),
+        ];
+        unserved.extend(settings.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name.to_owned()));
+        unserved
+    }
+
+    /// Checks the rules, with the names that `validation` allows.
+    pub fn validate(&mut self, validation: NameValidation) -> Result<(), String> {
         for rule in &mut self.own.write_relabel_configs {
             rule.validate(validation).map_err(|error| error.to_string())?;
         }
         Ok(())
     }
 
-    pub(super) fn set_folder(&mut self, folder: &Path) {
+    /// Relative paths are those of `folder`.
+    pub fn set_folder(&mut self, folder: &Path) {
         self.http.set_folder(folder);
     }
 }
