@@ -1,19 +1,31 @@
 //! NVIDIA GPUs: what their driver tells, under the names of the DCGM exporter.
 //!
+//! A [`Collector`] reads a [`Source`] in rounds: the driver through NVML ([`NvmlSource`]), or a simulation. Each GPU has a
+//! thread and each round a deadline, so a call that hangs in the driver makes one GPU stale and holds up nothing else;
+//! XIDs are counted as they come. Where there is no driver, or none any more, it says so once and tries again.
 //! A [`Snapshot`] holds what all GPUs of a machine said at one time; [`Families`] gives it names, labels and text.
 //! The list of fields, with what each is read from and which GPUs have it, is in [`fields`].
 
 pub mod fields;
 
+mod collector;
 mod counters;
 mod families;
+mod fleet;
+mod nvml;
+mod rate;
 mod reading;
+mod source;
 mod xid;
+mod xids;
 
+pub use collector::{Collector, CollectorOptions, Open, Rounds};
 pub use counters::{Counter, Counters, CountersError};
 pub use families::{Families, Family, Naming, Pairs, Sample};
 pub use fields::{Field, FieldInfo, FieldSet};
+pub use nvml::NvmlSource;
 pub use reading::{
     DeviceIdentity, GpuReading, GpuState, MigInstance, Reading, Row, Snapshot, Value, XidCount, XidHistory,
 };
+pub use source::{Device, Source, SourceError, XidEvent, XidEvents};
 pub use xid::xid_message;

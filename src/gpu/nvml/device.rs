@@ -1,0 +1,316 @@
+//! One GPU: who it is, and its values call by call.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use nvml_wrapper::enum_wrappers::device::{Clock, InfoRom, TemperatureSensor};
+use nvml_wrapper::enums::device::SampleValue;
+use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::structs::device::FieldId;
+use nvml_wrapper::{Device as Handle, Nvml};
+
+use super::super::fields::{Field, FieldSet, Origin};
+use super::super::rate::Rate;
+use super::super::reading::{DeviceIdentity, GpuReading, MigInstance, Reading, Row, Value};
+use super::super::source::{Device, SourceError};
+use super::gpm::{GpmWindow, Scope, wants_gpm};
+use super::{of_call, optional, raw};
+
+/// Fields of NVML that have the bytes that went over PCIe, for GPUs without performance monitoring.
+const PCIE_TX: FieldId = FieldId(197);
+const PCIE_RX: FieldId = FieldId(198);
+/// KiB of payload that went over NVLink.
+const NVLINK_TX: u32 = 138;
+const NVLINK_RX: u32 = 139;
+const MEBIBYTE: u64 = 1 << 20;
+
+/// A GPU, and what was read of it before.
+pub(super) struct NvmlDevice<'nvml> {
+    nvml: &'nvml Nvml,
+    handle: Handle<'nvml>,
+    identity: Arc<DeviceIdentity>,
+    has_gpm: bool,
+    windows: Vec<GpmWindow<'nvml>>,
+    nvlink: Rate,
+    pcie_tx: Rate,
+    pcie_rx: Rate,
+}
+
+impl<'nvml> NvmlDevice<'nvml> {
+    pub(super) fn open(nvml: &'nvml Nvml, index: u32) -> Result<Self, SourceError> {
+        let handle = nvml.device_by_index(index).map_err(|e| of_call("nvmlDeviceGetHandleByIndex", &e))?;
+        let identity = Arc::new(identity(nvml, &handle, index)?);
+        let has_gpm = optional("nvmlGpmQueryDeviceSupport", handle.gpm_support())?.unwrap_or(false);
+        let (nvlink, pcie_tx, pcie_rx) = Default::default();
+        Ok(Self { nvml, handle, identity, has_gpm, windows: Vec::new(), nvlink, pcie_tx, pcie_rx })
+    }
+
+    /// The values of the GPU as a whole.
+    fn read_gpu(&mut self, now_us: i64, wanted: FieldSet) -> Result<Reading, SourceError> {
+        let mut reading = Reading::default();
+        self.read_calls(wanted, &mut reading)?;
+        self.read_field_values(wanted, &mut reading)?;
+        self.read_nvlink(now_us, wanted, &mut reading)?;
+        Ok(reading)
+    }
+
+    fn read_calls(&self, wanted: FieldSet, reading: &mut Reading) -> Result<(), SourceError> {
+        let handle = &self.handle;
+        for info in wanted.infos() {
+            let Origin::Call(call) = info.origin else { continue };
+            let value = match info.field {
+                Field::SmClock => int(call, handle.clock_info(Clock::SM))?,
+                Field::MemClock => int(call, handle.clock_info(Clock::Memory))?,
+                Field::GpuTemp => int(call, handle.temperature(TemperatureSensor::Gpu))?,
+                Field::PowerUsage => watts(call, handle.power_usage())?,
+                Field::PowerLimit => watts(call, handle.power_management_limit())?,
+                Field::TotalEnergy => int(call, handle.total_energy_consumption())?,
+                Field::Pstate => int(call, handle.performance_state().map(|state| state.as_c()))?,
+                Field::FanSpeed => int(call, handle.fan_speed(0))?,
+                Field::PcieReplay => int(call, handle.pcie_replay_counter())?,
+                Field::GpuUtil => int(call, handle.utilization_rates().map(|rates| rates.gpu))?,
+                Field::MemCopyUtil => int(call, handle.utilization_rates().map(|rates| rates.memory))?,
+                Field::EncUtil => int(call, handle.encoder_utilization().map(|info| info.utilization))?,
+                Field::DecUtil => int(call, handle.decoder_utilization().map(|info| info.utilization))?,
+                _ => continue,
+            };
+            reading.set(info.field, value);
+        }
+        Ok(())
+    }
+
+    /// All fields that are one number of `nvmlDeviceGetFieldValues`, with one call.
+    fn read_field_values(&self, wanted: FieldSet, reading: &mut Reading) -> Result<(), SourceError> {
+        let (fields, ids): (Vec<Field>, Vec<FieldId>) = wanted
+            .infos()
+            .filter_map(|info| match info.origin {
+                Origin::FieldValue(id) => Some((info.field, FieldId(id))),
+                _ => None,
+            })
+            .unzip();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for (field, value) in fields.into_iter().zip(self.field_values(&ids)?) {
+            reading.set_int(field, value);
+        }
+        Ok(())
+    }
+
+    fn field_values(&self, ids: &[FieldId]) -> Result<Vec<Option<u64>>, SourceError> {
+        let call = "nvmlDeviceGetFieldValues";
+        let Some(samples) = optional(call, self.handle.field_values_for(ids))? else {
+            return Ok(vec![None; ids.len()]);
+        };
+        samples
+            .into_iter()
+            .map(|sample| optional(call, sample.and_then(|sample| sample.value)).map(whole))
+            .collect()
+    }
+
+    fn read_nvlink(
+        &mut self,
+        now_us: i64,
+        wanted: FieldSet,
+        reading: &mut Reading,
+    ) -> Result<(), SourceError> {
+        let fields = [Field::NvLinkBandwidth, Field::NvLinkTransmit, Field::NvLinkReceive];
+        if !fields.iter().any(|field| wanted.has(*field)) {
+            return Ok(());
+        }
+        let call = "nvmlDeviceGetFieldValues";
+        let sent = optional(call, raw::all_links(self.nvml, &self.handle, NVLINK_TX))?;
+        let received = optional(call, raw::all_links(self.nvml, &self.handle, NVLINK_RX))?;
+        let Some((sent, received)) = sent.zip(received) else { return Ok(()) };
+        let rate = self.nvlink.advance(now_us, sent.saturating_add(received));
+        reading.set(Field::NvLinkBandwidth, rate.map(|rate| Value::Int((rate / 1_000.0) as i64)));
+        reading.set_int(Field::NvLinkTransmit, sent.checked_mul(1024));
+        reading.set_int(Field::NvLinkReceive, received.checked_mul(1024));
+        Ok(())
+    }
+
+    /// PCIe rates of GPUs without performance monitoring.
+    fn read_pcie(&mut self, now_us: i64, wanted: FieldSet, reading: &mut Reading) -> Result<(), SourceError> {
+        if !wanted.has(Field::PcieTx) && !wanted.has(Field::PcieRx) {
+            return Ok(());
+        }
+        let counts = self.field_values(&[PCIE_TX, PCIE_RX])?;
+        let rates = [(Field::PcieTx, &mut self.pcie_tx), (Field::PcieRx, &mut self.pcie_rx)];
+        for ((field, rate), count) in rates.into_iter().zip(counts) {
+            let value = count.and_then(|count| rate.advance(now_us, count));
+            reading.set(field, value.map(|value| Value::Int(value as i64)));
+        }
+        Ok(())
+    }
+
+    fn read_gpm(
+        &mut self,
+        scope: Scope,
+        now_us: i64,
+        wanted: FieldSet,
+        reading: &mut Reading,
+    ) -> Result<(), SourceError> {
+        if !self.has_gpm || !wants_gpm(wanted) {
+            return Ok(());
+        }
+        let place = self.windows.iter().position(|window| window.scope == scope).unwrap_or_else(|| {
+            self.windows.push(GpmWindow::new(scope));
+            self.windows.len() - 1
+        });
+        let read = self.windows[place].read(self.nvml, &self.handle, now_us, wanted, reading);
+        optional("nvmlGpmSampleGet", read).map(drop)
+    }
+
+    /// MIG devices by their GPU instance; the first compute instance stands for those that share one.
+    fn instances(&self) -> Result<Option<Vec<(MigInstance, Handle<'nvml>)>>, SourceError> {
+        let mode = optional("nvmlDeviceGetMigMode", self.handle.mig_mode())?;
+        // 1 is NVML_DEVICE_MIG_ENABLE.
+        if mode.is_none_or(|mode| mode.current != 1) {
+            return Ok(None);
+        }
+        let count = optional("nvmlDeviceGetMaxMigDeviceCount", self.handle.mig_device_count())?.unwrap_or(0);
+        let mut instances = BTreeMap::new();
+        for index in 0..count {
+            let handle = self.handle.mig_device_by_index(index);
+            let Some(handle) = optional("nvmlDeviceGetMigDeviceHandleByIndex", handle)? else { continue };
+            let id = raw::gpu_instance_id(self.nvml, &handle);
+            let Some(id) = optional("nvmlDeviceGetGpuInstanceId", id)? else { continue };
+            let profile = mig_profile(&handle)?;
+            instances.entry(id).or_insert((MigInstance { profile, gpu_instance_id: id }, handle));
+        }
+        Ok(Some(instances.into_values().collect()))
+    }
+
+    fn read_instances(
+        &mut self,
+        instances: Vec<(MigInstance, Handle<'nvml>)>,
+        now_us: i64,
+        wanted: FieldSet,
+        gpu: &Reading,
+    ) -> Result<Vec<Row>, SourceError> {
+        let scopes: Vec<_> = instances.iter().map(|(mig, _)| Scope::Instance(mig.gpu_instance_id)).collect();
+        self.windows.retain(|window| scopes.contains(&window.scope));
+        let mut rows = Vec::with_capacity(instances.len());
+        for ((instance, handle), scope) in instances.into_iter().zip(scopes) {
+            let mut reading = gpu.clone();
+            read_memory(self.nvml, &handle, &mut reading)?;
+            self.read_gpm(scope, now_us, wanted, &mut reading)?;
+            rows.push(Row { instance: Some(instance), reading });
+        }
+        Ok(rows)
+    }
+}
+
+impl Device for NvmlDevice<'_> {
+    fn read(&mut self, now_us: i64, wanted: FieldSet) -> Result<GpuReading, SourceError> {
+        let mut reading = self.read_gpu(now_us, wanted)?;
+        let rows = match self.instances()? {
+            // What is the GPU's alone, such as its clocks, is shown with each of its instances, as DCGM does.
+            Some(instances) if !instances.is_empty() => {
+                self.read_instances(instances, now_us, wanted, &reading)?
+            }
+            _ => {
+                read_memory(self.nvml, &self.handle, &mut reading)?;
+                match self.has_gpm {
+                    true => self.read_gpm(Scope::Gpu, now_us, wanted, &mut reading)?,
+                    false => self.read_pcie(now_us, wanted, &mut reading)?,
+                }
+                vec![Row { instance: None, reading }]
+            }
+        };
+        Ok(GpuReading { identity: Arc::clone(&self.identity), rows })
+    }
+}
+
+fn identity(nvml: &Nvml, handle: &Handle<'_>, index: u32) -> Result<DeviceIdentity, SourceError> {
+    let mut texts = BTreeMap::new();
+    let mut add = |field: Field, call: &str, text: Result<String, NvmlError>| {
+        let text = optional(call, text)?.filter(|text| !text.is_empty());
+        texts.extend(text.map(|text| (field.info().name, text)));
+        Ok::<_, SourceError>(())
+    };
+    add(Field::DriverVersion, "nvmlSystemGetDriverVersion", nvml.sys_driver_version())?;
+    add(Field::NvmlVersion, "nvmlSystemGetNVMLVersion", nvml.sys_nvml_version())?;
+    add(Field::Brand, "nvmlDeviceGetBrand", handle.brand().map(|brand| format!("{brand:?}")))?;
+    add(Field::Serial, "nvmlDeviceGetSerial", handle.serial())?;
+    add(Field::OemInforomVersion, "nvmlDeviceGetInforomVersion", handle.info_rom_version(InfoRom::OEM))?;
+    add(Field::EccInforomVersion, "nvmlDeviceGetInforomVersion", handle.info_rom_version(InfoRom::ECC))?;
+    add(Field::PowerInforomVersion, "nvmlDeviceGetInforomVersion", handle.info_rom_version(InfoRom::Power))?;
+    add(Field::InforomImageVersion, "nvmlDeviceGetInforomImageVersion", handle.info_rom_image_version())?;
+    add(Field::VbiosVersion, "nvmlDeviceGetVbiosVersion", handle.vbios_version())?;
+    Ok(DeviceIdentity {
+        index,
+        uuid: handle.uuid().map_err(|error| of_call("nvmlDeviceGetUUID", &error))?,
+        pci_bus_id: optional("nvmlDeviceGetPciInfo", handle.pci_info())?
+            .map(|pci| pci.bus_id)
+            .unwrap_or_default(),
+        model_name: optional("nvmlDeviceGetName", handle.name())?.unwrap_or_default(),
+        texts,
+    })
+}
+
+/// The name of a MIG device ends with its profile: `NVIDIA H100 80GB HBM3 MIG 1c.3g.40gb` has a compute instance of a
+/// GPU instance `3g.40gb`.
+fn mig_profile(handle: &Handle<'_>) -> Result<String, SourceError> {
+    let name = optional("nvmlDeviceGetName", handle.name())?.unwrap_or_default();
+    Ok(profile_of_name(&name).to_owned())
+}
+
+fn profile_of_name(name: &str) -> &str {
+    let profile = name.rsplit_once("MIG ").map_or("", |(_, profile)| profile);
+    match profile.split_once("c.") {
+        Some((slices, rest)) if slices.bytes().all(|byte| byte.is_ascii_digit()) => rest,
+        _ => profile,
+    }
+}
+
+/// Old drivers have the first form only, which does not tell what is reserved.
+fn read_memory(nvml: &Nvml, handle: &Handle<'_>, reading: &mut Reading) -> Result<(), SourceError> {
+    let (mut total, mut free, mut used, mut reserved) = (None, None, None, None);
+    if let Some(memory) = optional("nvmlDeviceGetMemoryInfo_v2", handle.memory_info())? {
+        (total, free) = (Some(memory.total), Some(memory.free));
+        (used, reserved) = (Some(memory.used), Some(memory.reserved));
+    } else if let Some(memory) = optional("nvmlDeviceGetMemoryInfo", raw::memory_v1(nvml, handle))? {
+        (total, free, used) = (Some(memory.total), Some(memory.free), Some(memory.used));
+    }
+    let fields = [
+        (Field::FbTotal, total),
+        (Field::FbFree, free),
+        (Field::FbUsed, used),
+        (Field::FbReserved, reserved),
+    ];
+    for (field, bytes) in fields {
+        reading.set_int(field, bytes.map(|bytes| bytes / MEBIBYTE));
+    }
+    Ok(())
+}
+
+fn int(call: &str, value: Result<impl TryInto<i64>, NvmlError>) -> Result<Option<Value>, SourceError> {
+    Ok(optional(call, value)?.and_then(|value| value.try_into().ok()).map(Value::Int))
+}
+
+fn watts(call: &str, milliwatts: Result<u32, NvmlError>) -> Result<Option<Value>, SourceError> {
+    Ok(optional(call, milliwatts)?.map(|milliwatts| Value::Float(f64::from(milliwatts) / 1_000.0)))
+}
+
+fn whole(value: Option<SampleValue>) -> Option<u64> {
+    match value? {
+        SampleValue::U32(value) => Some(u64::from(value)),
+        SampleValue::U64(value) => Some(value),
+        SampleValue::I64(value) => u64::try_from(value).ok(),
+        SampleValue::F64(value) => (value >= 0.0).then_some(value as u64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_are_those_of_gpu_instances() {
+        assert_eq!(profile_of_name("NVIDIA H100 80GB HBM3 MIG 1g.10gb"), "1g.10gb");
+        assert_eq!(profile_of_name("NVIDIA A100-SXM4-40GB MIG 1c.3g.20gb"), "3g.20gb");
+        assert_eq!(profile_of_name("NVIDIA A100 MIG 1g.5gb+me"), "1g.5gb+me");
+        assert_eq!(profile_of_name("NVIDIA H100 80GB HBM3"), "");
+    }
+}

@@ -1,0 +1,84 @@
+//! The driver, through NVML: `libnvidia-ml.so.1` is loaded when it is there, so one program serves all machines.
+//!
+//! A call that an old driver does not have, or that a GPU does not support, leaves its field out. Errors that say that
+//! the GPU or the driver is gone end the reading.
+
+mod device;
+mod events;
+mod gpm;
+mod raw;
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+
+use nvml_wrapper::Nvml;
+use nvml_wrapper::error::NvmlError;
+
+use super::source::{Device, Source, SourceError, XidEvents};
+
+/// The GPUs of a driver. The library is unloaded when the last user lets go.
+pub struct NvmlSource {
+    nvml: Nvml,
+}
+
+impl NvmlSource {
+    /// Loads the library and initializes it. `library`: its path, where it is not the system's. Blocks while the driver
+    /// does.
+    pub fn open(library: Option<&Path>) -> Result<Arc<dyn Source>, SourceError> {
+        let mut builder = Nvml::builder();
+        if let Some(path) = library {
+            builder.lib_path(AsRef::<OsStr>::as_ref(path));
+        }
+        let nvml = builder.init().map_err(|error| {
+            SourceError::Unavailable(match error {
+                NvmlError::LibloadingError(error) => format!("no NVIDIA driver: {error}"),
+                NvmlError::FailedToLoadSymbol(symbol) => format!("the NVIDIA driver is too old: {symbol}"),
+                other => format!("the NVIDIA driver cannot be used: {other}"),
+            })
+        })?;
+        Ok(Arc::new(Self { nvml }))
+    }
+}
+
+impl Source for NvmlSource {
+    fn device_count(&self) -> Result<u32, SourceError> {
+        self.nvml.device_count().map_err(|error| of_call("nvmlDeviceGetCount", &error))
+    }
+
+    fn device(&self, index: u32) -> Result<Box<dyn Device + '_>, SourceError> {
+        Ok(Box::new(device::NvmlDevice::open(&self.nvml, index)?))
+    }
+
+    fn xid_events(&self) -> Result<Box<dyn XidEvents + '_>, SourceError> {
+        Ok(Box::new(events::NvmlEvents::open(&self.nvml)?))
+    }
+}
+
+/// What an error of a call means for those above.
+fn of_call(call: &str, error: &NvmlError) -> SourceError {
+    match error {
+        NvmlError::Uninitialized
+        | NvmlError::DriverNotLoaded
+        | NvmlError::LibRmVersionMismatch
+        | NvmlError::LibraryNotFound => SourceError::Unavailable(format!("{call}: {error}")),
+        NvmlError::NotSupported | NvmlError::FailedToLoadSymbol(_) | NvmlError::FunctionNotFound => {
+            SourceError::Unsupported
+        }
+        other => SourceError::Device(format!("{call}: {other}")),
+    }
+}
+
+/// A field's value, or none where it cannot be had. Only errors that end the reading are errors.
+fn optional<T>(call: &str, result: Result<T, NvmlError>) -> Result<Option<T>, SourceError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => match error {
+            NvmlError::GpuLost | NvmlError::ResetRequired => Err(of_call(call, &error)),
+            _ => match of_call(call, &error) {
+                gone @ SourceError::Unavailable(_) => Err(gone),
+                _ => Ok(None),
+            },
+        },
+    }
+}
