@@ -9,6 +9,7 @@
 mod gpu;
 mod measure;
 mod node;
+mod request;
 mod workload;
 
 #[path = "../../tests/peers/http.rs"]

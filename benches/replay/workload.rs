@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost::Message;
-use prost::encoding::encode_varint;
 
+use super::request::push_series;
 use super::{gpu, node, wire};
 
 /// Milliseconds between two scrapes of a target.
@@ -232,18 +232,6 @@ fn label_bytes(target: Target) -> Vec<Encoded> {
         (wire::TimeSeries { labels, ..Default::default() }.encode_to_vec(), series.track)
     });
     encoded.collect()
-}
-
-/// Appends one series with one sample to a `prometheus.WriteRequest`.
-fn push_series(request: &mut Vec<u8>, labels: &[u8], timestamp: i64, value: f64) {
-    let sample = wire::Sample { value, timestamp, start_timestamp: 0 };
-    let sample_len = sample.encoded_len();
-    request.push(0x0a);
-    encode_varint((labels.len() + 2 + sample_len) as u64, request);
-    request.extend_from_slice(labels);
-    request.push(0x12);
-    encode_varint(sample_len as u64, request);
-    sample.encode(request).expect("a vector has room");
 }
 
 /// A plain generator, so that a seed gives the same workload.

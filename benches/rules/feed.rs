@@ -5,10 +5,10 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prost::Message;
-use prost::encoding::encode_varint;
 
 use super::fleet::{Fleet, INTERVAL_MS, Series};
 use super::http::Connection;
+use super::request::push_series;
 use super::wire::{self, Protocol};
 
 /// Most samples of a request, as a Prometheus sends them.
@@ -93,16 +93,4 @@ impl<'a> Feed<'a> {
             assert!(answer.status < 300, "status {}: {}", answer.status, answer.text());
         }
     }
-}
-
-/// Appends one series with one sample to a `prometheus.WriteRequest`.
-fn push_series(request: &mut Vec<u8>, labels: &[u8], timestamp: i64, value: f64) {
-    let sample = wire::Sample { value, timestamp, start_timestamp: 0 };
-    let sample_len = sample.encoded_len();
-    request.push(0x0a);
-    encode_varint((labels.len() + 2 + sample_len) as u64, request);
-    request.extend_from_slice(labels);
-    request.push(0x12);
-    encode_varint(sample_len as u64, request);
-    sample.encode(request).expect("a vector has room");
 }

@@ -15,6 +15,8 @@ mod groups;
 mod measure;
 mod options;
 
+#[path = "../replay/request.rs"]
+mod request;
 #[path = "../../tests/peers/http.rs"]
 mod http;
 #[path = "../../tests/peers/server.rs"]
