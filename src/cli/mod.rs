@@ -5,6 +5,7 @@
 mod check;
 mod facts;
 mod flags;
+mod gpu;
 mod import;
 mod logs;
 mod options;
@@ -26,6 +27,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         "test" => test::run(&arguments[1..]),
         "check" => check::run(&arguments[1..]),
         "import" => import::run(&arguments[1..]),
+        "gpu" => gpu::run(&arguments[1..]),
         "help" | "-h" | "--help" => help(),
         _ => serve::run(&arguments),
     }
@@ -40,6 +42,7 @@ fn help() -> ExitCode {
         .version(VERSION)
         .subcommand(flags::command())
         .subcommand(check::command())
+        .subcommand(gpu::command())
         .subcommand(import::command())
         .subcommand(test::command());
     match command.print_long_help() {

@@ -12,6 +12,7 @@ use crate::promql::EngineOptions;
 use crate::scrape::GlobalUrlOptions;
 
 use super::flags::Flags;
+use super::gpu::GpuOptions;
 use super::logs::{LogFormat, LogLevel};
 
 /// Features of upstream that are always on here, or that change nothing.
@@ -56,6 +57,7 @@ pub(super) struct ServeOptions {
     pub(super) engine: EngineOptions,
     pub(super) notifier: NotifierOptions,
     pub(super) rules: RuleOptions,
+    pub(super) gpu: GpuOptions,
     pub(super) http: HttpOptions,
     pub(super) log_level: LogLevel,
     pub(super) log_format: LogFormat,
@@ -88,6 +90,7 @@ impl ServeOptions {
             engine,
             notifier: notifier_options(flags)?,
             rules: rule_options(flags)?,
+            gpu: gpu_options(flags)?,
             log_level: flags.get("log.level").parse().map_err(|error| bad("log.level", error))?,
             log_format: flags.get("log.format").parse().map_err(|error| bad("log.format", error))?,
             warnings,
@@ -148,6 +151,17 @@ fn rule_options(flags: &Flags) -> Result<RuleOptions, String> {
         outage_tolerance_ms: duration_ms(flags, "rules.alert.for-outage-tolerance")?,
         grace_period_ms: duration_ms(flags, "rules.alert.for-grace-period")?,
     })
+}
+
+fn gpu_options(flags: &Flags) -> Result<GpuOptions, String> {
+    GpuOptions::new(
+        flags.get("gpu").parse().map_err(|error| bad("gpu", error))?,
+        flags.get("gpu.interval"),
+        flags.get("gpu.counters-file"),
+        flags.get("gpu.hostname-label"),
+        flags.get("gpu.library"),
+    )
+    .map_err(|error| format!("--gpu.{error}"))
 }
 
 /// The URL as given, or one made of the host's name and the first port.
@@ -304,6 +318,9 @@ mod tests {
             ("--wal-sync=sometimes", "--wal-sync: "),
             ("--wal-sync=interval=x", "--wal-sync: "),
             ("--web.cors.origin=(", "--web.cors.origin: "),
+            ("--gpu=yes", "--gpu: "),
+            ("--gpu.interval=x", "--gpu.interval: "),
+            ("--gpu.counters-file=/nowhere.csv", "--gpu.counters-file: "),
             ("--log.level=loud", "--log.level: "),
             ("--log.format=xml", "--log.format: "),
         ] {

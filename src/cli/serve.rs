@@ -16,7 +16,7 @@ use crate::promql::Engine;
 use super::flags::Flags;
 use super::options::ServeOptions;
 use super::running::Running;
-use super::{facts, logs, usage};
+use super::{facts, gpu, logs, usage};
 
 /// Serves until the end of the process; answers its exit code.
 pub(super) fn run(arguments: &[OsString]) -> ExitCode {
@@ -72,6 +72,7 @@ async fn serve(options: ServeOptions) -> Result<(), String> {
     let rules = running.rules.clone();
     registry.on_scrape(move |out| rules.expose(out));
     facts::register_notifier(&registry, &running.notifier);
+    let gpus = gpu::store(&options.gpu, database.clone())?;
     let (control, mut asked) = mpsc::channel(4);
     let services = Services {
         clock: Clock::System,
@@ -96,6 +97,11 @@ async fn serve(options: ServeOptions) -> Result<(), String> {
     app.set_readiness(Readiness::Stopping);
     tracing::info!("stopping");
     stop.send_replace(true);
+    if let Some(gpus) = gpus
+        && let Err(error) = tokio::task::spawn_blocking(move || gpus.stop()).await
+    {
+        tracing::error!(%error, "stopping the collector of GPUs failed");
+    }
     running.stop().await;
     if let Err(error) = serving.await {
         tracing::error!(%error, "the server's task failed");

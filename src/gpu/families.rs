@@ -94,7 +94,7 @@ impl Families {
 
     /// The text format, line for line as the exporter writes it.
     pub fn to_text(&self) -> String {
-        let bases: Vec<String> = self.bases.iter().map(|base| written(base)).collect();
+        let bases: Vec<String> = self.bases.iter().map(written).collect();
         let mut out = String::new();
         for family in &self.families {
             // Writing to a string does not fail.

@@ -16,6 +16,7 @@ mod nvml;
 mod rate;
 mod reading;
 mod source;
+mod store;
 mod xid;
 mod xids;
 
@@ -28,4 +29,5 @@ pub use reading::{
     DeviceIdentity, GpuReading, GpuState, MigInstance, Reading, Row, Snapshot, Value, XidCount, XidHistory,
 };
 pub use source::{Device, Source, SourceError, XidEvent, XidEvents};
+pub use store::SeriesWriter;
 pub use xid::xid_message;

@@ -10,6 +10,7 @@ mod alertmanagers;
 mod answer;
 mod app;
 mod cors;
+mod exporter;
 mod histogram;
 mod json;
 mod language;
@@ -28,6 +29,7 @@ mod values;
 mod write;
 
 pub use app::{App, Control, HttpOptions, Readiness, Services, Settings};
+pub use exporter::{Exposed, exporter};
 pub use observe::collect_process;
 pub use routes::router;
 pub use server::{listen, serve};

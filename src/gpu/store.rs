@@ -1,0 +1,151 @@
+//! Readings as series in storage, and markers for those that end.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use super::families::{Families, Family, Pairs, Sample};
+use crate::model::{
+    Labels, LabelsBuilder, LabelsError, Metadata, MetricType, TenantId, Timestamp, stale_nan,
+};
+use crate::storage::{Acceptance, Append, Batch};
+
+/// Writes rounds, and remembers what the last one held.
+pub struct SeriesWriter {
+    append: Arc<dyn Append>,
+    tenant: TenantId,
+    /// What all series have: `job` and `instance`.
+    target: Pairs,
+    /// Series of the last round, which end where this one lacks them.
+    live: HashSet<Labels>,
+    /// Families whose metadata is stored.
+    described: BTreeSet<&'static str>,
+    /// What was said last of a write that failed.
+    said: Option<String>,
+}
+
+impl SeriesWriter {
+    /// Writes to `append` as a scrape of `instance` in `job` would.
+    pub fn new(append: Arc<dyn Append>, tenant: TenantId, job: &str, instance: &str) -> Self {
+        let target = vec![("job", job.to_owned()), ("instance", instance.to_owned())];
+        Self { append, tenant, target, live: HashSet::new(), described: BTreeSet::new(), said: None }
+    }
+
+    /// Writes one round. Blocks until it is durable. A round that cannot be written is lost; that is said once.
+    pub fn write(&mut self, time: Timestamp, families: &Families) {
+        let mut batch = Batch::default();
+        let mut live = HashSet::with_capacity(self.live.len());
+        for family in &families.families {
+            if self.described.insert(family.name) {
+                batch.push_metadata(family.name, metadata(family));
+            }
+            for sample in &family.samples {
+                match self.labels(family.name, &families.bases[sample.base], sample) {
+                    Ok(labels) => {
+                        batch.begin_series(&labels);
+                        batch.push_float(time, 0, sample.value.as_f64());
+                        live.insert(labels);
+                    }
+                    Err(error) => tracing::debug!(metric = family.name, %error, "a reading is not stored"),
+                }
+            }
+        }
+        for ended in self.live.difference(&live) {
+            batch.begin_series(ended);
+            batch.push_float(time, 0, stale_nan());
+        }
+        self.live = live;
+        if !batch.is_empty() {
+            self.append(batch);
+        }
+    }
+
+    fn append(&mut self, batch: Batch) {
+        match self.append.append(&self.tenant, batch, &Acceptance::EVERYTHING) {
+            Ok(_) => self.said = None,
+            Err(error) => {
+                let error = error.to_string();
+                if self.said.as_ref() != Some(&error) {
+                    tracing::error!(%error, "readings of GPUs are not stored");
+                    self.said = Some(error);
+                }
+            }
+        }
+    }
+
+    fn labels(&self, name: &str, base: &Pairs, sample: &Sample) -> Result<Labels, LabelsError> {
+        let mut labels = LabelsBuilder::default();
+        labels.set("__name__", name);
+        for (name, value) in base.iter().chain(&sample.own).chain(&self.target) {
+            labels.push(name, value);
+        }
+        labels.build()
+    }
+}
+
+fn metadata(family: &Family) -> Metadata {
+    let known = MetricType::ALL.into_iter().find(|known| known.as_str() == family.metric_type);
+    let metric_type = known.unwrap_or_default();
+    Metadata { metric_type, help: family.help.clone(), unit: String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::super::reading::Value;
+    use super::*;
+    use crate::lock::lock;
+    use crate::model::is_stale;
+    use crate::storage::{AppendError, Outcome};
+
+    /// Keeps what is written.
+    #[derive(Default)]
+    struct Written(Mutex<Vec<Batch>>);
+
+    impl Append for Written {
+        fn append(&self, _: &TenantId, batch: Batch, _: &Acceptance) -> Result<Outcome, AppendError> {
+            lock(&self.0).push(batch);
+            Ok(Outcome::default())
+        }
+    }
+
+    fn families(gpus: &[i64]) -> Families {
+        let bases = gpus.iter().map(|gpu| vec![("gpu", gpu.to_string())]).collect();
+        let sample = |base: usize| Sample { base, own: Pairs::new(), value: Value::Int(gpus[base]) };
+        let family = Family {
+            name: "DCGM_FI_DEV_GPU_TEMP",
+            metric_type: "gauge".to_owned(),
+            help: "GPU temperature (in C).".to_owned(),
+            samples: (0..gpus.len()).map(sample).collect(),
+        };
+        Families { bases, families: vec![family] }
+    }
+
+    /// Labels and value of each series of a batch.
+    fn series(batch: &Batch) -> Vec<(String, f64)> {
+        let labels = |series| Labels::from_bytes(batch.labels_of(series)).expect("they are canonical");
+        let all = batch.series.iter();
+        all.map(|series| (labels(series).to_string(), batch.floats[series.floats.start].value)).collect()
+    }
+
+    #[test]
+    fn series_of_a_gpu_that_goes_are_marked_stale_once() {
+        let written = Arc::new(Written::default());
+        let mut writer = SeriesWriter::new(written.clone(), TenantId::default(), "gpu", "node-1");
+        writer.write(1_000, &families(&[40, 41]));
+        writer.write(2_000, &families(&[40]));
+        writer.write(3_000, &families(&[40]));
+        writer.write(4_000, &Families::default());
+        writer.write(5_000, &Families::default());
+        let batches = lock(&written.0);
+        assert_eq!(batches.len(), 4, "a round of nothing writes nothing");
+        let first = r#"{__name__="DCGM_FI_DEV_GPU_TEMP", gpu="40", instance="node-1", job="gpu"}"#;
+        assert_eq!(series(&batches[0])[0], (first.to_owned(), 40.0));
+        assert_eq!((batches[0].metadata.len(), batches[1].metadata.len()), (1, 0));
+        assert_eq!(batches[0].metadata[0].metadata.metric_type, MetricType::Gauge);
+        let second = series(&batches[1]);
+        assert!(second.len() == 2 && second[1].0.contains("gpu=\"41\"") && is_stale(second[1].1));
+        assert_eq!(series(&batches[2]).len(), 1);
+        assert!(series(&batches[3]).iter().all(|(_, value)| is_stale(*value)));
+    }
+}
