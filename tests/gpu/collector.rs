@@ -21,7 +21,7 @@ fn rounds(library: &Path) -> (Rounds, SimulatedClock) {
     let library: PathBuf = library.to_owned();
     let options = CollectorOptions {
         // A GPU that hangs is waited for for half of this.
-        interval: Duration::from_secs(4),
+        interval: Duration::from_secs(10),
         wanted: Counters::default().fields(),
         clock: Clock::Simulated(hands.clone()),
         is_expected: false,
@@ -95,6 +95,23 @@ fn an_old_driver_leaves_out_what_it_lacks() {
     for field in [Field::FbReserved, Field::GrEngineActive, Field::NvLinkTransmit, Field::RowRemapFailure] {
         assert_eq!(value(&snapshot, 0, field), None, "{field:?}");
     }
+}
+
+#[test]
+fn what_is_not_permitted_is_left_out() {
+    let driver = StandIn::new();
+    driver.set(Knob::DenyGpm, 0, 1);
+    let (mut rounds, hands) = rounds(driver.path());
+    for _ in 0..3 {
+        rounds.next_round();
+        hands.advance_ms(15_000);
+    }
+    let snapshot = rounds.next_round();
+    assert_eq!(answered(&snapshot), [true; 8]);
+    assert_eq!(value(&snapshot, 0, Field::GrEngineActive), None);
+    assert_eq!(value(&snapshot, 0, Field::GpuTemp), Some(Value::Int(40)));
+    assert_eq!(value(&snapshot, 1, Field::GrEngineActive), Some(Value::Float(1.0)));
+    assert_eq!(driver.live_samples(), 7, "a sample that was refused is freed");
 }
 
 #[test]

@@ -15,6 +15,7 @@ const SUCCESS: c_int = 0;
 const UNINITIALIZED: c_int = 1;
 const INVALID_ARGUMENT: c_int = 2;
 const NOT_SUPPORTED: c_int = 3;
+const NO_PERMISSION: c_int = 4;
 const NOT_FOUND: c_int = 6;
 const TIMEOUT: c_int = 10;
 const GPU_IS_LOST: c_int = 15;
@@ -28,6 +29,7 @@ const LOST: usize = 1;
 const MIG: usize = 2;
 const NO_DRIVER: usize = 3;
 const UTIL: usize = 4;
+const DENY_GPM: usize = 5;
 const KNOBS: usize = 8;
 
 static KNOB: [[AtomicU64; GPUS]; KNOBS] = [const { [const { AtomicU64::new(0) }; GPUS] }; KNOBS];
@@ -424,7 +426,10 @@ mod gpm {
 
     #[unsafe(no_mangle)]
     pub extern "C" fn nvmlGpmSampleGet(device: usize, sample: *mut u64) -> c_int {
-        answer(device, sample, |_, _| Ok(100))
+        answer(device, sample, |gpu, _| match knob(DENY_GPM, gpu) {
+            0 => Ok(100),
+            _ => Err(NO_PERMISSION),
+        })
     }
 
     #[unsafe(no_mangle)]

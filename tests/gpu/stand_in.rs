@@ -20,6 +20,8 @@ pub(crate) enum Knob {
     NoDriver = 3,
     /// Utilization in percent.
     Util = 4,
+    /// Performance monitoring is not permitted.
+    DenyGpm = 5,
 }
 
 /// A library of a test's own: its state is shared with nobody else's.

@@ -30,6 +30,8 @@ pub(super) struct NvmlDevice<'nvml> {
     handle: Handle<'nvml>,
     identity: Arc<DeviceIdentity>,
     has_gpm: bool,
+    /// Whether it was said that performance monitoring is not permitted.
+    said_denied: bool,
     windows: Vec<GpmWindow<'nvml>>,
     nvlink: Rate,
     pcie_tx: Rate,
@@ -42,7 +44,17 @@ impl<'nvml> NvmlDevice<'nvml> {
         let identity = Arc::new(identity(nvml, &handle, index)?);
         let has_gpm = optional("nvmlGpmQueryDeviceSupport", handle.gpm_support())?.unwrap_or(false);
         let (nvlink, pcie_tx, pcie_rx) = Default::default();
-        Ok(Self { nvml, handle, identity, has_gpm, windows: Vec::new(), nvlink, pcie_tx, pcie_rx })
+        Ok(Self {
+            nvml,
+            handle,
+            identity,
+            has_gpm,
+            said_denied: false,
+            windows: Vec::new(),
+            nvlink,
+            pcie_tx,
+            pcie_rx,
+        })
     }
 
     /// The values of the GPU as a whole.
@@ -158,6 +170,14 @@ impl<'nvml> NvmlDevice<'nvml> {
             self.windows.len() - 1
         });
         let read = self.windows[place].read(self.nvml, &self.handle, now_us, wanted, reading);
+        if matches!(read, Err(NvmlError::NoPermission)) && !self.said_denied {
+            self.said_denied = true;
+            let gpu = self.identity.index;
+            tracing::warn!(
+                gpu,
+                "no DCGM_FI_PROF_* is read: the driver does not permit performance monitoring"
+            );
+        }
         optional("nvmlGpmSampleGet", read).map(drop)
     }
 
