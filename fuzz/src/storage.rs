@@ -4,8 +4,9 @@ use perdura::chunk::{
     FRAME_LEN_MAX, decode_histograms, decode_timestamps, decode_values, encode_timestamps, encode_values,
 };
 use perdura::encoding::{ByteReader, ByteWriter, Checksum, checksum};
+use perdura::remote::{read_position, write_position};
 use perdura::storage::Batch;
-use perdura::wal::read_log_file;
+use perdura::wal::{LogReader, read_log_file};
 
 /// Frames and columns. The first two bytes are the count, which is kept elsewhere on disk.
 pub(super) fn chunk_decode(data: &[u8]) {
@@ -25,8 +26,11 @@ pub(super) fn chunk_decode(data: &[u8]) {
     }
 }
 
-/// A log file as it is, and once more with every checksum made right, so that what stands behind them is reached.
+/// A receiver's position, and a log file as it is, and once more with every checksum made right, so that what stands behind them is reached.
 pub(super) fn wal_replay(data: &[u8]) {
+    if let Ok(seq) = read_position(data) {
+        assert_eq!(write_position(seq), data);
+    }
     replay(data);
     let mut sealed = data.to_vec();
     seal_log(&mut sealed);
@@ -39,6 +43,7 @@ const RECORD_HEADER_BYTES: usize = 28;
 const RECORD_MARKER: [u8; 4] = [0xd7, 0x50, 0xdb, 0x4c];
 
 fn replay(bytes: &[u8]) {
+    read_as_it_grows(bytes);
     let mut seen = 0_u64;
     let report = read_log_file(bytes, LOG_FILE, 0, |logged| {
         seen += 1;
@@ -48,6 +53,17 @@ fn replay(bytes: &[u8]) {
         assert!(seen <= report.records, "a batch without a record");
         let places = report.damaged.iter().map(|(at, _)| *at).chain(report.torn_at);
         places.for_each(|at| assert!(at <= bytes.len() as u64, "damage behind the end of the file"));
+    }
+}
+
+/// A file that is read while it is written: half of it, then all.
+fn read_as_it_grows(bytes: &[u8]) {
+    let mut reader = LogReader::new(LOG_FILE);
+    for end in [bytes.len() / 2, bytes.len()] {
+        while let Ok(Some(logged)) = reader.next(&bytes[..end], 0) {
+            check_ranges(&logged.batch);
+        }
+        assert!(reader.offset() <= end as u64, "read behind the end");
     }
 }
 

@@ -8,10 +8,14 @@ use crate::metrics::{Exposition, Registry};
 use crate::notify::{AlertmanagerMetrics, Notifier};
 use crate::scrape::{Observations, PoolMetrics, PoolStatus, ScrapeManager, ScrapeMetrics};
 
-/// Has the registry ask for them at each scrape.
-pub(super) fn register(registry: &Registry, database: &Arc<Database>) {
+/// Has the registry ask for the numbers of the process at each scrape.
+pub(super) fn register_process(registry: &Registry) {
     registry.on_scrape(crate::http::collect_process);
     registry.on_scrape(build);
+}
+
+/// Has the registry ask for the numbers of the database at each scrape.
+pub(super) fn register_database(registry: &Registry, database: &Arc<Database>) {
     let database = Arc::clone(database);
     registry.on_scrape(move |out| storage(out, &database.stats()));
 }

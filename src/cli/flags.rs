@@ -1,4 +1,4 @@
-//! The flags of `perdura serve`: every one of Prometheus 3.14, and a few of our own, in one table.
+//! The flags of `perdura serve` and `perdura agent`: every one of Prometheus 3.14, and a few of our own, in one table.
 //!
 //! A flag that is not served yet is still read, and named in a warning when it is given; one that is in no table is
 //! an error. The table also answers `/api/v1/status/flags`.
@@ -20,21 +20,49 @@ enum Kind {
     Switch,
 }
 
+/// What the program runs as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A server with a database.
+    Server,
+    /// An agent that scrapes and forwards.
+    Agent,
+}
+
+impl Role {
+    /// The command that it is started with.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Server => "serve",
+            Self::Agent => "agent",
+        }
+    }
+}
+
 /// One flag.
 struct Flag {
     name: &'static str,
     kind: Kind,
     default: &'static str,
-    served: bool,
+    /// Who acts on it.
+    served_by: &'static [Role],
     help: &'static str,
 }
 
 const fn served(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Flag {
-    Flag { name, kind, default, served: true, help }
+    Flag { name, kind, default, served_by: &[Role::Server, Role::Agent], help }
+}
+
+const fn server(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Flag {
+    Flag { name, kind, default, served_by: &[Role::Server], help }
+}
+
+const fn agent(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Flag {
+    Flag { name, kind, default, served_by: &[Role::Agent], help }
 }
 
 const fn read_only(name: &'static str, kind: Kind, default: &'static str) -> Flag {
-    Flag { name, kind, default, served: false, help: "" }
+    Flag { name, kind, default, served_by: &[], help: "" }
 }
 
 use Kind::{Repeated, Switch, Value};
@@ -45,50 +73,50 @@ const FLAGS: &[Flag] = &[
     served("web.external-url", Value, "", "URL under which the server is reached from outside"),
     served("web.route-prefix", Value, "", "What all paths begin with [default: path of --web.external-url]"),
     served("web.enable-lifecycle", Switch, "false", "Serve /-/reload and /-/quit"),
-    served("web.enable-admin-api", Switch, "false", "Serve /api/v1/admin"),
+    server("web.enable-admin-api", Switch, "false", "Serve /api/v1/admin"),
     served("web.enable-remote-write-receiver", Switch, "true", "Remote write is always received"),
     served("web.cors.origin", Value, ".*", "Regular expression of origins that browsers may call from"),
     served("web.read-timeout", Value, "5m", "Longest that a request may take to arrive"),
     served("web.max-connections", Value, "512", "Most connections at a time"),
-    served("storage.tsdb.path", Value, "data/", "Directory of the database"),
-    served("storage.tsdb.retention.time", Value, "15d", "How long samples are kept; 0 keeps them forever"),
+    server("storage.tsdb.path", Value, "data/", "Directory of the database"),
+    server("storage.tsdb.retention.time", Value, "15d", "How long samples are kept; 0 keeps them forever"),
     served("wal-sync", Value, "always", "When a write is durable: always, interval=DURATION, never"),
-    served("query.lookback-delta", Value, "5m", "How far an instant selector looks back"),
-    served("query.timeout", Value, "2m", "Longest that a query may run"),
-    served("query.max-concurrency", Value, "20", "Most queries at a time"),
-    served("query.max-samples", Value, "50000000", "Most samples that a query may hold in memory"),
-    served(
+    server("query.lookback-delta", Value, "5m", "How far an instant selector looks back"),
+    server("query.timeout", Value, "2m", "Longest that a query may run"),
+    server("query.max-concurrency", Value, "20", "Most queries at a time"),
+    server("query.max-samples", Value, "50000000", "Most samples that a query may hold in memory"),
+    server(
         "rules.alert.for-outage-tolerance",
         Value,
         "1h",
         "Longest outage after which alerts go on where they were",
     ),
-    served(
+    server(
         "rules.alert.for-grace-period",
         Value,
         "10m",
         "Least time between a restart and the firing of an alert that was pending",
     ),
-    served("rules.alert.resend-delay", Value, "1m", "Least time before an unchanged alert is sent again"),
-    served(
+    server("rules.alert.resend-delay", Value, "1m", "Least time before an unchanged alert is sent again"),
+    server(
         "rules.max-concurrent-evals",
         Value,
         "4",
         "Most rules that are evaluated beside others of their group",
     ),
-    served(
+    server(
         "alertmanager.notification-queue-capacity",
         Value,
         "10000",
         "Most alerts that wait for one Alertmanager",
     ),
-    served(
+    server(
         "alertmanager.notification-batch-size",
         Value,
         "256",
         "Most alerts in one request to an Alertmanager",
     ),
-    served(
+    server(
         "alertmanager.drain-notification-queue-on-shutdown",
         Switch,
         "true",
@@ -146,7 +174,13 @@ const FLAGS: &[Flag] = &[
     read_only("storage.tsdb.delayed-compaction.max-percent", Value, "10"),
     read_only("storage.tsdb.delay-compact-file.path", Value, ""),
     read_only("storage.tsdb.block-reload-interval", Value, "1m"),
-    read_only("storage.agent.path", Value, "data-agent/"),
+    agent("storage.agent.path", Value, "data-agent/", "Directory of the agent's log"),
+    agent(
+        "storage.agent.log-size-max",
+        Value,
+        "1GB",
+        "Size at which the oldest samples that wait for a receiver are dropped",
+    ),
     read_only("storage.agent.wal-segment-size", Value, "0B"),
     read_only("storage.agent.wal-compression", Switch, "true"),
     read_only("storage.agent.wal-compression-type", Value, "snappy"),
@@ -156,14 +190,19 @@ const FLAGS: &[Flag] = &[
     read_only("storage.agent.checkpoint-from-in-memory-series", Switch, "false"),
     read_only("storage.agent.checkpoint-batch-size", Value, "1000"),
     read_only("storage.agent.no-lockfile", Switch, "false"),
-    read_only("storage.remote.flush-deadline", Value, "1m"),
+    agent(
+        "storage.remote.flush-deadline",
+        Value,
+        "1m",
+        "How long waiting samples are still sent at the end; what is left is sent after the next start",
+    ),
     read_only("storage.remote.read-sample-limit", Value, "5e7"),
     read_only("storage.remote.read-concurrent-limit", Value, "10"),
     read_only("storage.remote.read-max-bytes-in-frame", Value, "1048576"),
     read_only("scrape.adjust-timestamps", Switch, "true"),
     read_only("scrape.timestamp-tolerance", Value, "2ms"),
     read_only("scrape.discovery-reload-interval", Value, "5s"),
-    read_only("agent", Switch, "false"),
+    served("agent", Switch, "false", "Run as an agent, like the command agent"),
 ];
 
 /// The flags as given.
@@ -176,15 +215,22 @@ pub(super) struct Flags {
 
 impl Flags {
     /// Reads a command line without the program's name.
-    pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let program = OsString::from("perdura serve");
-        let matches = command().try_get_matches_from(
+    pub(super) fn parse(
+        role: Role,
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> Result<Self, clap::Error> {
+        let program = OsString::from(format!("perdura {}", role.name()));
+        let matches = command(role).try_get_matches_from(
             std::iter::once(program).chain(arguments.into_iter().map(without_negation)),
         )?;
         let given = |flag: &Flag| was_given(&matches, flag);
         Ok(Self {
             values: FLAGS.iter().map(|flag| (flag.name, values(&matches, flag))).collect(),
-            unserved: FLAGS.iter().filter(|flag| !flag.served && given(flag)).map(|flag| flag.name).collect(),
+            unserved: FLAGS
+                .iter()
+                .filter(|flag| !flag.served_by.contains(&role) && given(flag))
+                .map(|flag| flag.name)
+                .collect(),
         })
     }
 
@@ -209,16 +255,19 @@ impl Flags {
     }
 }
 
-/// The command line of `perdura serve`.
-pub(super) fn command() -> Command {
-    let command = Command::new("serve")
+/// The command line of `perdura serve` or `perdura agent`.
+pub(super) fn command(role: Role) -> Command {
+    let command = Command::new(role.name())
         .display_name("perdura")
-        .about("Serves the database, as Prometheus would")
+        .about(match role {
+            Role::Server => "Serves the database, as Prometheus would",
+            Role::Agent => "Scrapes and sends to remote_write, through a log on disk",
+        })
         .version(crate::cli::VERSION)
         .disable_version_flag(true)
         .arg(Arg::new("version").long("version").action(ArgAction::Version).help("Shows the version"));
     FLAGS.iter().fold(command, |command, flag| {
-        let arg = Arg::new(flag.name).long(flag.name).hide(!flag.served).help(flag.help);
+        let arg = Arg::new(flag.name).long(flag.name).hide(!flag.served_by.contains(&role)).help(flag.help);
         match flag.kind {
             Value => command.arg(
                 arg.action(ArgAction::Set)
@@ -265,7 +314,7 @@ mod tests {
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<Flags, clap::Error> {
-        Flags::parse(arguments.iter().map(OsString::from))
+        Flags::parse(Role::Server, arguments.iter().map(OsString::from))
     }
 
     #[test]

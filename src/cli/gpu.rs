@@ -140,6 +140,15 @@ pub(super) fn store(options: &GpuOptions, append: Arc<dyn Append>) -> Result<Opt
     options.collect(move |snapshot, families| writer.write(snapshot.time, families)).map(Some)
 }
 
+/// Ends what [`store`] began.
+pub(super) async fn end(gpus: Option<Collector>) {
+    if let Some(gpus) = gpus
+        && let Err(error) = tokio::task::spawn_blocking(move || gpus.stop()).await
+    {
+        tracing::error!(%error, "stopping the collector of GPUs failed");
+    }
+}
+
 /// The command line of `perdura gpu`.
 pub(super) fn command() -> Command {
     let value = |name: &'static str, default: &'static str, help: &'static str| {

@@ -2,11 +2,13 @@
 //!
 //! Flags without a subcommand mean `serve`, so that a command line of Prometheus works as it is.
 
+mod agent;
 mod check;
 mod facts;
 mod flags;
 mod gpu;
 mod import;
+mod life;
 mod logs;
 mod options;
 mod running;
@@ -23,12 +25,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().skip(1).collect();
     let subcommand = arguments.first().and_then(|first| first.to_str()).unwrap_or_default();
     match subcommand {
+        "agent" => agent::run(&arguments[1..]),
+        "serve" if agent::is_asked_for(&arguments) => agent::run(&arguments[1..]),
         "serve" => serve::run(&arguments[1..]),
         "test" => test::run(&arguments[1..]),
         "check" => check::run(&arguments[1..]),
         "import" => import::run(&arguments[1..]),
         "gpu" => gpu::run(&arguments[1..]),
         "help" | "-h" | "--help" => help(),
+        _ if agent::is_asked_for(&arguments) => agent::run(&arguments),
         _ => serve::run(&arguments),
     }
 }
@@ -40,7 +45,8 @@ fn help() -> ExitCode {
     let mut command = Command::new("perdura")
         .about("Prometheus-compatible time-series database")
         .version(VERSION)
-        .subcommand(flags::command())
+        .subcommand(flags::command(flags::Role::Server))
+        .subcommand(flags::command(flags::Role::Agent))
         .subcommand(check::command())
         .subcommand(gpu::command())
         .subcommand(import::command())

@@ -10,6 +10,7 @@ use crate::model::{RegexMatcher, format_duration, parse_duration};
 use crate::notify::NotifierOptions;
 use crate::promql::EngineOptions;
 use crate::scrape::GlobalUrlOptions;
+use crate::setting::ByteSize;
 
 use super::flags::Flags;
 use super::gpu::GpuOptions;
@@ -46,7 +47,15 @@ pub(super) struct RuleOptions {
     pub(super) grace_period_ms: i64,
 }
 
-/// Everything that `serve` is started with.
+/// What an agent has beside a server.
+#[derive(Clone, Debug)]
+pub(super) struct AgentOptions {
+    pub(super) path: PathBuf,
+    pub(super) log_bytes_max: u64,
+    pub(super) flush_deadline: Duration,
+}
+
+/// Everything that `serve` and `agent` are started with.
 #[derive(Clone, Debug)]
 pub(super) struct ServeOptions {
     pub(super) config_file: Option<PathBuf>,
@@ -58,6 +67,7 @@ pub(super) struct ServeOptions {
     pub(super) notifier: NotifierOptions,
     pub(super) rules: RuleOptions,
     pub(super) gpu: GpuOptions,
+    pub(super) agent: AgentOptions,
     pub(super) http: HttpOptions,
     pub(super) log_level: LogLevel,
     pub(super) log_format: LogFormat,
@@ -91,6 +101,7 @@ impl ServeOptions {
             notifier: notifier_options(flags)?,
             rules: rule_options(flags)?,
             gpu: gpu_options(flags)?,
+            agent: agent_options(flags)?,
             log_level: flags.get("log.level").parse().map_err(|error| bad("log.level", error))?,
             log_format: flags.get("log.format").parse().map_err(|error| bad("log.format", error))?,
             warnings,
@@ -125,6 +136,7 @@ fn http_options(flags: &Flags, per_step_stats: bool) -> Result<HttpOptions, Stri
         connections_max: number(flags, "web.max-connections")?,
         flags: flags.shown(),
         per_step_stats,
+        is_agent: false,
     })
 }
 
@@ -162,6 +174,18 @@ fn gpu_options(flags: &Flags) -> Result<GpuOptions, String> {
         flags.get("gpu.library"),
     )
     .map_err(|error| format!("--gpu.{error}"))
+}
+
+fn agent_options(flags: &Flags) -> Result<AgentOptions, String> {
+    let size = flags.get("storage.agent.log-size-max");
+    let log_bytes_max = ByteSize::parse(size)
+        .filter(|size| size.0 > 0)
+        .ok_or_else(|| bad("storage.agent.log-size-max", format!("{size:?} is not a size such as 512MB")))?;
+    Ok(AgentOptions {
+        path: PathBuf::from(flags.get("storage.agent.path")),
+        log_bytes_max: log_bytes_max.0,
+        flush_deadline: duration(flags, "storage.remote.flush-deadline")?,
+    })
 }
 
 /// The URL as given, or one made of the host's name and the first port.
@@ -266,10 +290,12 @@ fn bad(name: &str, why: impl std::fmt::Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::flags::Role;
     use std::ffi::OsString;
 
     fn options(arguments: &[&str]) -> Result<ServeOptions, String> {
-        let flags = Flags::parse(arguments.iter().map(OsString::from)).expect("flags are in the table");
+        let flags =
+            Flags::parse(Role::Server, arguments.iter().map(OsString::from)).expect("flags are in the table");
         ServeOptions::from_flags(&flags)
     }
 
@@ -313,6 +339,8 @@ mod tests {
             ("--query.max-samples=many", "--query.max-samples: "),
             ("--alertmanager.notification-queue-capacity=-1", "--alertmanager.notification-queue-capacity: "),
             ("--alertmanager.notification-batch-size=x", "--alertmanager.notification-batch-size: "),
+            ("--storage.agent.log-size-max=0", "--storage.agent.log-size-max: "),
+            ("--storage.remote.flush-deadline=x", "--storage.remote.flush-deadline: "),
             ("--rules.max-concurrent-evals=x", "--rules.max-concurrent-evals: "),
             ("--rules.alert.resend-delay=x", "--rules.alert.resend-delay: "),
             ("--wal-sync=sometimes", "--wal-sync: "),

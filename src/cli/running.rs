@@ -63,6 +63,7 @@ impl Running {
             file_read_errors: scrape.metrics().file_read_errors.clone(),
             ..options.notifier.clone()
         });
+        let (reload_worked, reloaded_at) = reload_gauges(registry);
         let running = Self {
             config_file: options.config_file.clone(),
             built_in: Config::scraping_itself(
@@ -76,14 +77,8 @@ impl Running {
             scrape,
             database,
             settings: Arc::default(),
-            reload_worked: registry.gauge(
-                "prometheus_config_last_reload_successful",
-                "Whether the last configuration reload attempt was successful.",
-            ),
-            reloaded_at: registry.gauge(
-                "prometheus_config_last_reload_success_timestamp_seconds",
-                "Timestamp of the last successful configuration reload.",
-            ),
+            reload_worked,
+            reloaded_at,
         };
         running.reload().await?;
         running.rules.start();
@@ -210,8 +205,21 @@ fn said_of_rules(errors: &[RuleFileError]) -> String {
     format!("cannot load rules: {}", said.join("; "))
 }
 
+/// Whether the last reload worked, and when one last did.
+pub(super) fn reload_gauges(registry: &Registry) -> (Gauge, Gauge) {
+    let worked = registry.gauge(
+        "prometheus_config_last_reload_successful",
+        "Whether the last configuration reload attempt was successful.",
+    );
+    let at = registry.gauge(
+        "prometheus_config_last_reload_success_timestamp_seconds",
+        "Timestamp of the last successful configuration reload.",
+    );
+    (worked, at)
+}
+
 /// Servers with different names scrape the same targets at different times.
-fn offset_seed(external_url: &str) -> u64 {
+pub(super) fn offset_seed(external_url: &str) -> u64 {
     xxhash_rust::xxh64::xxh64(external_url.as_bytes(), 0)
 }
 

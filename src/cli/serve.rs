@@ -4,23 +4,23 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
 use crate::db::{Database, DatabaseOptions};
-use crate::http::{self, App, Control, Readiness, Services};
+use crate::http::{self, App, Readiness, Services};
 use crate::metrics::Registry;
 use crate::promql::Engine;
 
-use super::flags::Flags;
+use super::flags::{Flags, Role};
+use super::life::{Signals, listen, run_to_the_end, until_stopped};
 use super::options::ServeOptions;
 use super::running::Running;
 use super::{facts, gpu, logs, usage};
 
 /// Serves until the end of the process; answers its exit code.
 pub(super) fn run(arguments: &[OsString]) -> ExitCode {
-    let flags = match Flags::parse(arguments.iter().cloned()) {
+    let flags = match Flags::parse(Role::Server, arguments.iter().cloned()) {
         Ok(flags) => flags,
         Err(error) => return usage(&error),
     };
@@ -32,40 +32,17 @@ pub(super) fn run(arguments: &[OsString]) -> ExitCode {
         }
     };
     logs::start(options.log_level, options.log_format);
-    match start(options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(%error, "stopped");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn start(options: ServeOptions) -> Result<(), String> {
-    tracing::info!(version = crate::cli::VERSION, "starting perdura");
-    for warning in &options.warnings {
-        tracing::warn!("{warning}");
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("network")
-        .build()
-        .map_err(|error| format!("cannot start the network's threads: {error}"))?;
-    runtime.block_on(serve(options))
+    let warnings = options.warnings.clone();
+    run_to_the_end(&warnings, serve(options))
 }
 
 async fn serve(options: ServeOptions) -> Result<(), String> {
     let mut signals = Signals::listen()?;
-    let mut listeners = Vec::new();
-    for address in &options.listen_addresses {
-        let listener =
-            http::listen(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))?;
-        tracing::info!(address = %listener.local_addr().map_or_else(|_| address.clone(), |a| a.to_string()), "listening");
-        listeners.push(listener);
-    }
+    let listeners = listen(&options.listen_addresses).await?;
     let registry = Arc::new(Registry::default());
     let database = open(&options).await?;
-    facts::register(&registry, &database);
+    facts::register_process(&registry);
+    facts::register_database(&registry, &database);
     let engine = Engine::new(options.engine.clone());
     let running = Running::start(&options, Arc::clone(&database), engine.clone(), &registry).await?;
     facts::register_scrape(&registry, &running.scrape);
@@ -93,15 +70,11 @@ async fn serve(options: ServeOptions) -> Result<(), String> {
         tokio::spawn(http::serve(listeners, http::router(&app), options.http.connections_max, stopping));
     app.set_readiness(Readiness::Ready);
     tracing::info!("ready to receive web requests");
-    until_stopped(&running, &mut asked, &mut signals).await;
+    until_stopped(async || running.reload().await, &mut asked, &mut signals).await;
     app.set_readiness(Readiness::Stopping);
     tracing::info!("stopping");
     stop.send_replace(true);
-    if let Some(gpus) = gpus
-        && let Err(error) = tokio::task::spawn_blocking(move || gpus.stop()).await
-    {
-        tracing::error!(%error, "stopping the collector of GPUs failed");
-    }
+    gpu::end(gpus).await;
     running.stop().await;
     if let Err(error) = serving.await {
         tracing::error!(%error, "the server's task failed");
@@ -130,38 +103,4 @@ async fn close(database: Arc<Database>) -> Result<(), String> {
         .map_err(|error| format!("cannot close the database: {error}"))?;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// The signals that the program answers to.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, String> {
-        let listen = |kind| signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
-    }
-}
-
-/// Answers reloads until a signal or a request asks to stop.
-async fn until_stopped(running: &Running, asked: &mut mpsc::Receiver<Control>, signals: &mut Signals) {
-    loop {
-        tokio::select! {
-            _ = signals.terminate.recv() => return,
-            _ = signals.interrupt.recv() => return,
-            // The reason of a failure is in the log.
-            _ = signals.hangup.recv() => drop(running.reload().await),
-            control = asked.recv() => match control {
-                Some(Control::Reload(answer)) => drop(answer.send(running.reload().await)),
-                Some(Control::Quit) | None => return,
-            },
-        }
-    }
 }

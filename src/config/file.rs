@@ -180,6 +180,32 @@ impl Config {
         names
     }
 
+    /// The same for an agent, which acts on `remote_write`.
+    pub fn unserved_by_agent(&self) -> Vec<String> {
+        let mut names = self.unserved();
+        names.retain(|name| name != "remote_write");
+        for (index, receiver) in self.remote_write.iter().enumerate() {
+            names.extend(receiver.unserved().into_iter().map(|name| format!("remote_write.{index}.{name}")));
+        }
+        names
+    }
+
+    /// Whether an agent can run with it; the error names the section that it has no use for.
+    pub fn check_for_agent(&self) -> Result<(), String> {
+        let alerting =
+            !self.alerting.alertmanagers.is_empty() || !self.alerting.alert_relabel_configs.is_empty();
+        for (section, is_set) in [
+            ("alerting", alerting),
+            ("rule_files", !self.rule_files.is_empty()),
+            ("remote_read", !self.remote_read.is_empty()),
+        ] {
+            if is_set {
+                return Err(format!("field {section} is not allowed in agent mode"));
+            }
+        }
+        Ok(())
+    }
+
     fn check(&mut self, variables: Variables<'_>) -> Result<(), String> {
         for value in self.global.external_labels.values_mut() {
             *value = expand(value, variables);

@@ -60,6 +60,8 @@ pub struct HttpOptions {
     pub flags: BTreeMap<String, String>,
     /// Whether `stats=all` counts samples by step.
     pub per_step_stats: bool,
+    /// Whether this is an agent, which has nothing to query.
+    pub is_agent: bool,
 }
 
 /// What the server works on.

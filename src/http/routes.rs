@@ -31,6 +31,26 @@ pub fn router(app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app))
 }
 
+/// Paths that need a database, rules or alerts.
+const NOT_FOR_AGENTS: [&str; 16] = [
+    "/api/v1/query",
+    "/api/v1/query_range",
+    "/api/v1/query_exemplars",
+    "/api/v1/format_query",
+    "/api/v1/parse_query",
+    "/api/v1/labels",
+    "/api/v1/label/{name}/values",
+    "/api/v1/series",
+    "/api/v1/alertmanagers",
+    "/api/v1/alerts",
+    "/api/v1/rules",
+    "/api/v1/status/tsdb",
+    "/api/v1/admin/tsdb/delete_series",
+    "/api/v1/admin/tsdb/clean_tombstones",
+    "/api/v1/admin/tsdb/snapshot",
+    "/api/v1/admin/tsdb/flush",
+];
+
 type Routes = Router<Arc<App>>;
 
 /// Paths outside the API.
@@ -79,8 +99,15 @@ fn api(app: &Arc<App>) -> Routes {
         ("/api/v1/admin/tsdb/snapshot", post(admin::unserved).put(admin::unserved)),
         ("/api/v1/admin/tsdb/flush", post(admin::flush).put(admin::flush)),
     ];
-    // Browsers ask before they call from a page of another origin.
-    let paths = paths.map(|(path, handler)| (path, handler.options(no_content)));
+    let is_agent = app.options.is_agent;
+    let paths = paths.map(|(path, handler)| {
+        let handler = match is_agent && NOT_FOR_AGENTS.contains(&path) {
+            true => get(status::unavailable_with_agent).post(status::unavailable_with_agent),
+            false => handler,
+        };
+        // Browsers ask before they call from a page of another origin.
+        (path, handler.options(no_content))
+    });
     observed(app, paths)
         .route("/api/v1/{*path}", options(no_content).fallback(probes::not_found))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))

@@ -217,6 +217,11 @@ pub(super) async fn notifications() -> Response<Body> {
     success_value(&serde_json::json!([]))
 }
 
+/// What an agent answers where a server would look into its database.
+pub(super) async fn unavailable_with_agent() -> ApiError {
+    ApiError::new(ErrorKind::Execution, "unavailable with Prometheus Agent")
+}
+
 /// `/api/v1/otlp/v1/metrics`, as a server without the receiver answers it.
 pub(super) async fn otlp() -> Response<Body> {
     let text = "otlp write receiver needs to be enabled with --web.enable-otlp-receiver\n";

@@ -114,7 +114,7 @@ fn it_serves_reloads_and_ends_in_order() {
     let config = folder.path().join("p.yml");
     let write = |text: &str| std::fs::write(&config, text).expect("the file can be written");
     write(CONFIG);
-    let mut served = Served::start(folder.path(), &["--config.file=p.yml", "--agent"]);
+    let mut served = Served::start(folder.path(), &["--config.file=p.yml", "--auto-gomaxprocs"]);
     assert!(served.get("/api/v1/scrape_pools").contains(r#"["one"]"#));
     assert!(served.get("/api/v1/status/flags").contains(r#""config.file":"p.yml""#));
     assert!(folder.path().join("data").is_dir());

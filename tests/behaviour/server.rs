@@ -45,6 +45,7 @@ pub(crate) fn options() -> HttpOptions {
         connections_max: 64,
         flags: [("web.enable-lifecycle".to_owned(), "true".to_owned())].into_iter().collect(),
         per_step_stats: false,
+        is_agent: false,
     }
 }
 
