@@ -212,3 +212,87 @@ fn the_own_parser_of_expositions_reads_the_text_back() {
     }
     assert_eq!(samples, 2);
 }
+
+/// Every default counter. Values: utkuozdemir/nvidia_gpu_exporter, capture of an idle H200 with driver 590.48.01
+/// (`testdata/captures`, UUID masked there); what `nvidia-smi` does not print is left out. Order and types: DCGM's.
+#[test]
+fn h200_with_the_default_counters() {
+    let int = |field, value| (field, Value::Int(value));
+    let values = [
+        int(Field::SmClock, 345),
+        int(Field::MemClock, 3_201),
+        int(Field::MemoryTemp, 32),
+        int(Field::GpuTemp, 28),
+        (Field::PowerUsage, Value::Float(77.67)),
+        int(Field::PcieReplay, 0),
+        int(Field::GpuUtil, 0),
+        int(Field::MemCopyUtil, 0),
+        int(Field::EncUtil, 0),
+        int(Field::DecUtil, 0),
+        int(Field::FbTotal, 143_771),
+        int(Field::FbFree, 143_158),
+        int(Field::FbUsed, 0),
+        int(Field::FbReserved, 614),
+        int(Field::RemappedUncorrectable, 0),
+        int(Field::RemappedCorrectable, 0),
+        int(Field::RowRemapFailure, 0),
+    ];
+    let uuid = "GPU-00000000-0000-0000-0000-000000000000";
+    let h200 = identity(0, uuid, "00000000:83:00.0", "NVIDIA H200", "590.48.01");
+    let snapshot = Snapshot { time: 0, gpus: vec![whole(h200, &values)] };
+    let text = Families::new(&snapshot, &Counters::default(), &on("n1")).to_text();
+    let labels = r#"{gpu="0",UUID="GPU-00000000-0000-0000-0000-000000000000",pci_bus_id="00000000:83:00.0",device="nvidia0",modelName="NVIDIA H200",Hostname="n1",DCGM_FI_DRIVER_VERSION="590.48.01"}"#;
+    let expected = r#"# HELP DCGM_FI_DEV_SM_CLOCK SM clock frequency (in MHz).
+# TYPE DCGM_FI_DEV_SM_CLOCK gauge
+DCGM_FI_DEV_SM_CLOCK{} 345
+# HELP DCGM_FI_DEV_MEM_CLOCK Memory clock frequency (in MHz).
+# TYPE DCGM_FI_DEV_MEM_CLOCK gauge
+DCGM_FI_DEV_MEM_CLOCK{} 3201
+# HELP DCGM_FI_DEV_MEMORY_TEMP Memory temperature (in C).
+# TYPE DCGM_FI_DEV_MEMORY_TEMP gauge
+DCGM_FI_DEV_MEMORY_TEMP{} 32
+# HELP DCGM_FI_DEV_GPU_TEMP GPU temperature (in C).
+# TYPE DCGM_FI_DEV_GPU_TEMP gauge
+DCGM_FI_DEV_GPU_TEMP{} 28
+# HELP DCGM_FI_DEV_POWER_USAGE Power draw (in W).
+# TYPE DCGM_FI_DEV_POWER_USAGE gauge
+DCGM_FI_DEV_POWER_USAGE{} 77.670000
+# HELP DCGM_FI_DEV_PCIE_REPLAY_COUNTER Total number of PCIe retries.
+# TYPE DCGM_FI_DEV_PCIE_REPLAY_COUNTER counter
+DCGM_FI_DEV_PCIE_REPLAY_COUNTER{} 0
+# HELP DCGM_FI_DEV_GPU_UTIL GPU utilization (in %).
+# TYPE DCGM_FI_DEV_GPU_UTIL gauge
+DCGM_FI_DEV_GPU_UTIL{} 0
+# HELP DCGM_FI_DEV_MEM_COPY_UTIL Memory utilization (in %).
+# TYPE DCGM_FI_DEV_MEM_COPY_UTIL gauge
+DCGM_FI_DEV_MEM_COPY_UTIL{} 0
+# HELP DCGM_FI_DEV_ENC_UTIL Encoder utilization (in %).
+# TYPE DCGM_FI_DEV_ENC_UTIL gauge
+DCGM_FI_DEV_ENC_UTIL{} 0
+# HELP DCGM_FI_DEV_DEC_UTIL Decoder utilization (in %).
+# TYPE DCGM_FI_DEV_DEC_UTIL gauge
+DCGM_FI_DEV_DEC_UTIL{} 0
+# HELP DCGM_FI_DEV_FB_FREE Framebuffer memory free (in MiB).
+# TYPE DCGM_FI_DEV_FB_FREE gauge
+DCGM_FI_DEV_FB_FREE{} 143158
+# HELP DCGM_FI_DEV_FB_USED Framebuffer memory used (in MiB).
+# TYPE DCGM_FI_DEV_FB_USED gauge
+DCGM_FI_DEV_FB_USED{} 0
+# HELP DCGM_FI_DEV_FB_RESERVED Framebuffer memory reserved (in MiB).
+# TYPE DCGM_FI_DEV_FB_RESERVED gauge
+DCGM_FI_DEV_FB_RESERVED{} 614
+# HELP DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS Number of remapped rows for uncorrectable errors
+# TYPE DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS counter
+DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS{} 0
+# HELP DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS Number of remapped rows for correctable errors
+# TYPE DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS counter
+DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS{} 0
+# HELP DCGM_FI_DEV_ROW_REMAP_FAILURE Whether remapping of rows has failed
+# TYPE DCGM_FI_DEV_ROW_REMAP_FAILURE gauge
+DCGM_FI_DEV_ROW_REMAP_FAILURE{} 0
+# HELP perdura_gpu_up Whether the GPU answered in time when it was read last.
+# TYPE perdura_gpu_up gauge
+perdura_gpu_up{} 1
+"#;
+    assert_eq!(text, expected.replace("{}", labels));
+}

@@ -142,6 +142,20 @@ fn mig_instances_have_rows_of_their_own() {
     assert_eq!(whole.gpus[2].rows.as_ref().map(Vec::len), Some(1), "instances may go at any time");
 }
 
+/// As an H200 was cut in utkuozdemir/nvidia_gpu_exporter's capture: two compute instances in GPU instance 2.
+#[test]
+fn compute_instances_that_share_a_gpu_instance_have_one_row() {
+    let driver = StandIn::new();
+    driver.set(Knob::Mig, 0, 3);
+    driver.set(Knob::Shared, 0, 1);
+    let (mut rounds, _) = rounds(driver.path());
+    let snapshot = rounds.next_round();
+    let rows = snapshot.gpus[0].rows.as_ref().expect("the GPU answers");
+    let instances: Vec<_> = rows.iter().filter_map(|row| row.instance.as_ref()).collect();
+    let named: Vec<_> = instances.iter().map(|i| (i.gpu_instance_id, i.profile.as_str())).collect();
+    assert_eq!(named, [(7, "3g.40gb"), (8, "3g.40gb")]);
+}
+
 #[test]
 fn a_call_that_hangs_makes_its_gpu_stale_and_nothing_else() {
     let driver = StandIn::new();

@@ -30,6 +30,8 @@ const MIG: usize = 2;
 const NO_DRIVER: usize = 3;
 const UTIL: usize = 4;
 const DENY_GPM: usize = 5;
+/// MIG devices share a GPU instance by twos.
+const SHARED: usize = 6;
 const KNOBS: usize = 8;
 
 static KNOB: [[AtomicU64; GPUS]; KNOBS] = [const { [const { AtomicU64::new(0) }; GPUS] }; KNOBS];
@@ -166,7 +168,8 @@ pub extern "C" fn nvmlDeviceGetUUID(device: usize, out: *mut c_char, length: c_u
 
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceGetName(device: usize, out: *mut c_char, length: c_uint) -> c_int {
-    text(device, out, length, |_, mig| match mig {
+    text(device, out, length, |gpu, mig| match mig {
+        Some(_) if knob(SHARED, gpu) != 0 => "NVIDIA H100 80GB HBM3 MIG 1c.3g.40gb".to_owned(),
         Some(_) => "NVIDIA H100 80GB HBM3 MIG 1g.10gb".to_owned(),
         None => "NVIDIA H100 80GB HBM3".to_owned(),
     })
@@ -376,7 +379,10 @@ pub extern "C" fn nvmlDeviceGetMigDeviceHandleByIndex(
 
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceGetGpuInstanceId(device: usize, out: *mut c_uint) -> c_int {
-    answer(device, out, |_, mig| mig.map(|mig| 7 + mig as c_uint).ok_or(INVALID_ARGUMENT))
+    answer(device, out, |gpu, mig| {
+        let place = mig.ok_or(INVALID_ARGUMENT)?;
+        Ok(7 + if knob(SHARED, gpu) == 0 { place } else { place / 2 } as c_uint)
+    })
 }
 
 #[cfg(not(old_driver))]

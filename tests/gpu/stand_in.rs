@@ -22,6 +22,8 @@ pub(crate) enum Knob {
     Util = 4,
     /// Performance monitoring is not permitted.
     DenyGpm = 5,
+    /// MIG devices are compute instances that share a GPU instance by twos.
+    Shared = 6,
 }
 
 /// A library of a test's own: its state is shared with nobody else's.
