@@ -8,6 +8,9 @@ use super::fields::{Field, FieldInfo};
 use super::reading::{DeviceIdentity, GpuState, MigInstance, Reading, Row, Snapshot, Value};
 use super::xid::xid_message;
 
+/// Family of the counts of each XID.
+pub(super) const XID_COUNTS: &str = "perdura_gpu_xid_errors_total";
+
 /// Labels in the order that they are written in.
 pub type Pairs = Vec<(&'static str, String)>;
 
@@ -159,7 +162,7 @@ impl Families {
             }
         }
         let help = "XID events of the GPU since the collector started.";
-        self.add("perdura_gpu_xid_errors_total", "counter", help, counts);
+        self.add(XID_COUNTS, "counter", help, counts);
         let help = "When the XID was seen last, in seconds since the epoch.";
         self.add("perdura_gpu_xid_last_seen_timestamp_seconds", "gauge", help, times);
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::families::{Families, Family, Pairs, Sample};
+use super::families::{Families, Family, Pairs, Sample, XID_COUNTS};
 use crate::model::{
     Labels, LabelsBuilder, LabelsError, Metadata, MetricType, TenantId, Timestamp, stale_nan,
 };
@@ -17,6 +17,10 @@ pub struct SeriesWriter {
     target: Pairs,
     /// Series of the last round, which end where this one lacks them.
     live: HashSet<Labels>,
+    /// Counts of XIDs that were ever stored; bounded by the XIDs that are counted.
+    begun: HashSet<Labels>,
+    /// When the last round was.
+    before: Option<Timestamp>,
     /// Families whose metadata is stored.
     described: BTreeSet<&'static str>,
     /// What was said last of a write that failed.
@@ -27,7 +31,16 @@ impl SeriesWriter {
     /// Writes to `append` as a scrape of `instance` in `job` would.
     pub fn new(append: Arc<dyn Append>, tenant: TenantId, job: &str, instance: &str) -> Self {
         let target = vec![("job", job.to_owned()), ("instance", instance.to_owned())];
-        Self { append, tenant, target, live: HashSet::new(), described: BTreeSet::new(), said: None }
+        Self {
+            append,
+            tenant,
+            target,
+            live: HashSet::new(),
+            begun: HashSet::new(),
+            before: None,
+            described: BTreeSet::new(),
+            said: None,
+        }
     }
 
     /// Writes one round. Blocks until it is durable. A round that cannot be written is lost; that is said once.
@@ -42,6 +55,9 @@ impl SeriesWriter {
                 match self.labels(family.name, &families.bases[sample.base], sample) {
                     Ok(labels) => {
                         batch.begin_series(&labels);
+                        if family.name == XID_COUNTS && self.begun.insert(labels.clone()) {
+                            self.push_zero(&mut batch);
+                        }
                         batch.push_float(time, 0, sample.value.as_f64());
                         live.insert(labels);
                     }
@@ -54,8 +70,17 @@ impl SeriesWriter {
             batch.push_float(time, 0, stale_nan());
         }
         self.live = live;
+        self.before = Some(time);
         if !batch.is_empty() {
             self.append(batch);
+        }
+    }
+
+    /// A count is first seen when it is 1 or more. It was 0 in the round before, and without that sample `increase()`
+    /// would not see the first XID.
+    fn push_zero(&self, batch: &mut Batch) {
+        if let Some(before) = self.before {
+            batch.push_float(before, 0, 0.0);
         }
     }
 
@@ -107,6 +132,30 @@ mod tests {
             lock(&self.0).push(batch);
             Ok(Outcome::default())
         }
+    }
+
+    #[test]
+    fn the_first_xid_is_seen_as_growth() {
+        let written = Arc::new(Written::default());
+        let mut writer = SeriesWriter::new(written.clone(), TenantId::default(), "gpu", "node-1");
+        let xids = |count: i64| {
+            let mut families = families(&[count]);
+            families.families[0].name = XID_COUNTS;
+            families.bases[0][0].1 = "0".to_owned();
+            families
+        };
+        writer.write(1_000, &Families::default());
+        writer.write(2_000, &xids(2));
+        writer.write(3_000, &xids(3));
+        writer.write(4_000, &Families::default());
+        writer.write(5_000, &xids(3));
+        let batches = lock(&written.0);
+        let samples = |batch: &Batch| -> Vec<(Timestamp, f64)> {
+            batch.floats.iter().map(|float| (float.timestamp, float.value)).collect()
+        };
+        assert_eq!(samples(&batches[0]), [(1_000, 0.0), (2_000, 2.0)]);
+        assert_eq!(samples(&batches[1]), [(3_000, 3.0)]);
+        assert_eq!(samples(&batches[3]), [(5_000, 3.0)], "a count that comes back did not begin anew");
     }
 
     fn families(gpus: &[i64]) -> Families {
