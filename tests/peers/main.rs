@@ -5,6 +5,7 @@
 //! Prometheus, in perdura's place, which shows that a trial asks for nothing that a real one does not do; bad input alone
 //! asks for more: messages that say where, and histograms and labels that are checked.
 
+mod agent;
 mod alertmanager;
 mod api;
 mod bad_bodies;
