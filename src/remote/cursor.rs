@@ -58,10 +58,10 @@ impl Cursor {
                 self.damage_told = 0;
                 self.bytes = Vec::new();
             }
-            if self.reader.offset() < file.bytes {
-                if let Some(found) = self.read_in_file(file.bytes)? {
-                    return Ok(Some(found));
-                }
+            if self.reader.offset() < file.bytes
+                && let Some(found) = self.read_in_file(file.bytes)?
+            {
+                return Ok(Some(found));
             }
             self.bytes = Vec::new();
             if is_last {

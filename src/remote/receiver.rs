@@ -14,6 +14,9 @@ use super::send::{Phase, Sender, Stopped, reached};
 use crate::clock::Clock;
 use crate::ingest::remote_write::Protocol;
 
+/// Most requests at a time, whatever is configured.
+const SHARDS_MAX: usize = 1_000;
+
 /// A receiver before its task runs.
 pub(super) struct Receiver {
     pub(super) id: String,
@@ -35,7 +38,7 @@ struct Pace {
 impl Pace {
     fn of(maker: &RoundMaker) -> Self {
         let queue = &maker.wishes.config.own.queue_config;
-        let count = |number: i64| usize::try_from(number).unwrap_or(1).max(1);
+        let count = |number: i64| usize::try_from(number).unwrap_or(1).clamp(1, SHARDS_MAX);
         Self {
             shards_min: count(queue.min_shards),
             shards_max: count(queue.max_shards),
@@ -89,7 +92,7 @@ impl Receiver {
 
     /// Waits for samples beyond those seen, and then until a request is full or the deadline is over.
     async fn wait_for_samples(&self, appended: &mut watch::Receiver<u64>, seen: u64, pace: Pace) {
-        let enough = seen + (pace.samples_per_send * pace.shards_min) as u64;
+        let enough = seen.saturating_add(pace.samples_per_send.saturating_mul(pace.shards_min) as u64);
         let gathered = async {
             if appended.wait_for(|count| *count > seen).await.is_ok() {
                 // Both ends are fine: enough, or late enough.
