@@ -6,6 +6,7 @@ use regex_automata::meta::Regex;
 
 use super::labels::is_legacy_label_name;
 use super::quote::GoQuoted;
+use super::re2::anchored_re2;
 use super::{Label, Labels};
 
 /// Longest regular expression that is compiled, in bytes.
@@ -60,10 +61,11 @@ impl RegexMatcher {
         if pattern.len() > REGEX_BYTES_MAX {
             return Err(MatcherError::Regex(format!("pattern of {} bytes is too long", pattern.len())));
         }
+        let anchored = anchored_re2(pattern).map_err(|error| MatcherError::Regex(error.to_string()))?;
         let regex = Regex::builder()
             .configure(Regex::config().nfa_size_limit(Some(REGEX_COMPILED_BYTES_MAX)))
             .syntax(regex_automata::util::syntax::Config::new().dot_matches_new_line(true))
-            .build(&format!("^(?:{pattern})$"))
+            .build(&anchored)
             .map_err(|error| MatcherError::Regex(describe(&error)))?;
         Ok(Self { pattern: pattern.to_owned(), regex })
     }

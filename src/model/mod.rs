@@ -13,6 +13,7 @@ mod matcher;
 mod metadata;
 mod number;
 mod quote;
+mod re2;
 mod time;
 
 pub use buckets::bucket_bound;
@@ -31,4 +32,5 @@ pub use metadata::{Metadata, MetricType};
 pub use number::{STALE_NAN_BITS, format_float, format_float_e, format_float_g, is_stale, stale_nan};
 pub(crate) use quote::is_printable;
 pub use quote::{GoQuoted, GoQuotedChar};
+pub use re2::{Re2Error, anchored_re2, translate_re2};
 pub use time::{TimeSpan, Timestamp, format_rfc3339_ms, parse_rfc3339_ms};

@@ -7,7 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::RelabelError;
-use crate::model::RegexMatcher;
+use crate::model::{RegexMatcher, anchored_re2};
 
 /// Most memory that a compiled pattern may take, in bytes.
 const COMPILED_BYTES_MAX: usize = 10 << 20;
@@ -24,10 +24,11 @@ impl RelabelPattern {
     pub fn new(text: &str) -> Result<Self, RelabelError> {
         // The matcher bounds the length and words the error.
         RegexMatcher::new(text).map_err(|error| RelabelError::Pattern(error.to_string()))?;
+        let anchored = anchored_re2(text).expect("the matcher read it");
         let regex = Regex::builder()
             .configure(Regex::config().nfa_size_limit(Some(COMPILED_BYTES_MAX)))
             .syntax(regex_automata::util::syntax::Config::new().dot_matches_new_line(true))
-            .build(&format!("^(?:{text})$"))
+            .build(&anchored)
             .map_err(|error| RelabelError::Pattern(error.to_string()))?;
         Ok(Self { text: text.to_owned(), regex })
     }

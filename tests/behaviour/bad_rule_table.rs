@@ -548,7 +548,7 @@ groups: []
     expr: 'up{job=~"("}'
 "#,
         errors: &[
-            r#"5:11: group "g", rule 1, "r": could not parse expression: 1:4: parse error: error parsing regexp: unclosed group"#,
+            r#"5:11: group "g", rule 1, "r": could not parse expression: 1:4: parse error: error parsing regexp: missing closing ): `(`"#,
         ],
     },
     BadFile {

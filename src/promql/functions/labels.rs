@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use crate::model::anchored_re2;
 use regex_automata::meta::Regex;
 use regex_automata::util::{captures::Captures, interpolate};
 
@@ -51,7 +52,7 @@ impl Replacement {
         let syntax = regex_automata::util::syntax::Config::new().dot_matches_new_line(true);
         let config = Regex::config().nfa_size_limit(Some(10 << 20));
         let regex =
-            Regex::builder().configure(config).syntax(syntax).build(&format!("^(?:{pattern})$")).ok()?;
+            Regex::builder().configure(config).syntax(syntax).build(&anchored_re2(pattern).ok()?).ok()?;
         let captures = regex.create_captures();
         Some(Self { regex, captures, template: template.to_owned() })
     }

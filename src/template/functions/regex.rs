@@ -6,6 +6,7 @@ use regex_automata::meta::Regex;
 use regex_automata::util::captures::Captures;
 
 use super::{Context, chars};
+use crate::model::translate_re2;
 use crate::template::budget::too_long;
 use crate::template::value::Value;
 
@@ -38,9 +39,10 @@ fn compile(pattern: &str) -> Result<Regex, String> {
     if pattern.len() > PATTERN_BYTES_MAX {
         return Err(format!("error parsing regexp: pattern of {} bytes is too long", pattern.len()));
     }
+    let translated = translate_re2(pattern).map_err(|error| format!("error parsing regexp: {error}"))?;
     Regex::builder()
         .configure(Regex::config().nfa_size_limit(Some(COMPILED_BYTES_MAX)))
-        .build(pattern)
+        .build(&translated)
         .map_err(|error| format!("error parsing regexp: {}", describe(&error)))
 }
 
