@@ -23,8 +23,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Listens on `address`: `127.0.0.1:9090`, `[::1]:9090`, `localhost:9090`, `:9090`.
 pub async fn listen(address: &str) -> io::Result<TcpListener> {
-    let address = if address.starts_with(':') { format!("[::]{address}") } else { address.to_owned() };
-    TcpListener::bind(&address).await
+    if !address.starts_with(':') {
+        return TcpListener::bind(address).await;
+    }
+    let everywhere = TcpListener::bind(format!("[::]{address}")).await;
+    match &everywhere {
+        Err(error) if is_without_ipv6(error) => TcpListener::bind(format!("0.0.0.0{address}")).await,
+        _ => everywhere,
+    }
+}
+
+/// Whether a machine with IPv6 turned off would refuse so.
+fn is_without_ipv6(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
 /// Serves `routes` on all listeners until `stop` turns true, then finishes the requests under way.
@@ -101,5 +112,24 @@ fn connection(
         if let Err(error) = watched.await {
             tracing::debug!(%peer, %error, "a connection ended early");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_alone_is_heard_on_everywhere() {
+        let listener = listen(":0").await.expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
+        assert!(address.ip().is_unspecified());
+        let port = address.port();
+        assert!(tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok());
+        let taken = listen(&format!(":{port}")).await.expect_err("it is taken");
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+        assert!(
+            !is_without_ipv6(&taken) && is_without_ipv6(&io::Error::from_raw_os_error(libc::EAFNOSUPPORT))
+        );
     }
 }
