@@ -83,6 +83,7 @@ impl Rounds {
         let gpus = self.known.iter().map(|identity| GpuState {
             identity: Arc::clone(identity),
             rows: None,
+            processes: Vec::new(),
             xids: self.xids.history(identity.index, &identity.uuid),
         });
         Snapshot { time: now_us.div_euclid(1_000), gpus: gpus.collect() }

@@ -26,7 +26,7 @@ fn reading(values: &[(Field, Value)]) -> Reading {
 
 fn whole(identity: Arc<DeviceIdentity>, values: &[(Field, Value)]) -> GpuState {
     let rows = Some(vec![Row { instance: None, reading: reading(values) }]);
-    GpuState { identity, rows, xids: None }
+    GpuState { identity, rows, processes: Vec::new(), xids: None }
 }
 
 fn text(gpus: Vec<GpuState>, counters: &str, naming: &Naming) -> String {
@@ -68,7 +68,12 @@ fn h100_with_mig_instances() {
             (Field::GpuTemp, Value::Int(33)),
         ]),
     };
-    let gpu = GpuState { identity, rows: Some(vec![row(7, 0.0, 12), row(8, 0.25, 9_001)]), xids: None };
+    let gpu = GpuState {
+        identity,
+        rows: Some(vec![row(7, 0.0, 12), row(8, 0.25, 9_001)]),
+        processes: Vec::new(),
+        xids: None,
+    };
     let counters = concat!(
         "DCGM_FI_DRIVER_VERSION, label, Driver Version\n",
         "DCGM_FI_PROF_GR_ENGINE_ACTIVE, gauge, Ratio of time the graphics engine is active.\n",
@@ -138,6 +143,7 @@ fn the_hostname_is_written_small_by_option_or_left_out() {
             "NVIDIA A30",
             "",
         ),
+        processes: Vec::new(),
         xids: None,
     };
     let counters = "DCGM_FI_DEV_FB_FREE, gauge, Framebuffer memory free (in MiB).";
@@ -163,7 +169,12 @@ fn xids_are_shown_as_the_last_one_and_counted_each() {
     xids.record(31, 1_700_000_000_000);
     xids.record(79, 1_700_000_000_250);
     xids.record(79, 1_700_000_000_500);
-    let lost = GpuState { identity: identity(0, "GPU-a", "B", "M", "1"), rows: None, xids: Some(xids) };
+    let lost = GpuState {
+        identity: identity(0, "GPU-a", "B", "M", "1"),
+        rows: None,
+        processes: Vec::new(),
+        xids: Some(xids),
+    };
     let fine = GpuState {
         xids: Some(XidHistory::default()),
         ..whole(identity(1, "GPU-b", "C", "M", "1"), &[(Field::SmClock, Value::Int(5))])

@@ -112,10 +112,12 @@ impl Fleet {
         let mut snapshot = Snapshot { time: now_us.div_euclid(1_000), gpus: Vec::new() };
         let mut gone = None;
         for (worker, result) in self.workers.iter_mut().zip(results) {
+            let mut processes = Vec::new();
             let rows = match result {
                 Some(Ok(reading)) => {
                     worker.identity = reading.identity;
                     worker.recovered();
+                    processes = reading.processes;
                     Some(reading.rows)
                 }
                 Some(Err(SourceError::Unavailable(reason))) => {
@@ -132,7 +134,8 @@ impl Fleet {
                 }
             };
             let xids = self.xids.history(worker.identity.index, &worker.identity.uuid);
-            snapshot.gpus.push(GpuState { identity: Arc::clone(&worker.identity), rows, xids });
+            let identity = Arc::clone(&worker.identity);
+            snapshot.gpus.push(GpuState { identity, rows, processes, xids });
         }
         Round { snapshot, gone }
     }

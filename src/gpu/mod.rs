@@ -17,6 +17,7 @@ mod rate;
 mod reading;
 mod source;
 mod store;
+mod workload;
 mod xid;
 mod xids;
 
@@ -30,4 +31,5 @@ pub use reading::{
 };
 pub use source::{Device, Source, SourceError, XidEvent, XidEvents};
 pub use store::SeriesWriter;
+pub use workload::{Grant, Process, Workload, Workloads};
 pub use xid::xid_message;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::fields::{FIELD_COUNT, Field};
+use super::workload::Process;
 use crate::model::Timestamp;
 
 /// Most different XIDs that are counted for one GPU; NVIDIA's list has fewer than 200.
@@ -105,6 +106,8 @@ pub struct GpuReading {
     pub identity: Arc<DeviceIdentity>,
     /// One row for the GPU; in MIG mode one for each GPU instance instead.
     pub rows: Vec<Row>,
+    /// The processes on it; none where the driver does not tell.
+    pub processes: Vec<Process>,
 }
 
 /// How often one XID was seen on one GPU, and when last.
@@ -145,6 +148,8 @@ pub struct GpuState {
     pub identity: Arc<DeviceIdentity>,
     /// What was read in this round; none from a GPU that did not answer in time, or with an error.
     pub rows: Option<Vec<Row>>,
+    /// The processes on it, as of this round.
+    pub processes: Vec<Process>,
     /// Its XIDs; none where the driver does not report them.
     pub xids: Option<XidHistory>,
 }

@@ -238,7 +238,7 @@ impl Device for NvmlDevice<'_> {
                 vec![Row { instance: None, reading }]
             }
         };
-        Ok(GpuReading { identity: Arc::clone(&self.identity), rows })
+        Ok(GpuReading { identity: Arc::clone(&self.identity), rows, processes: Vec::new() })
     }
 }
 
