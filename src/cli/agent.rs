@@ -5,23 +5,23 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::{Arc, RwLock};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::WalSync;
-use crate::http::{self, App, HttpOptions, Readiness, Services, Settings};
+use crate::http::{HttpOptions, Services, Settings};
 use crate::metrics::{Gauge, Registry};
 use crate::promql::Engine;
 use crate::remote::{PreparedReceivers, RemoteLog, RemoteLogOptions, RemoteWriter};
 use crate::scrape::{ScrapeManager, ScrapeOptions};
 use crate::storage::{Append, MemoryStore};
 
-use super::flags::{Flags, Role};
-use super::life::{Signals, listen, run_to_the_end, until_stopped};
+use super::flags::Role;
+use super::life::{Serving, Signals, blocking, listen, read_options, run_to_the_end};
 use super::options::ServeOptions;
 use super::running::{load, offset_seed, reload_gauges};
-use super::{facts, gpu, logs, usage};
+use super::{facts, gpu};
 
 /// Whether the flags ask for an agent.
 pub(super) fn is_asked_for(arguments: &[OsString]) -> bool {
@@ -30,18 +30,10 @@ pub(super) fn is_asked_for(arguments: &[OsString]) -> bool {
 
 /// Runs until the end of the process; answers its exit code.
 pub(super) fn run(arguments: &[OsString]) -> ExitCode {
-    let flags = match Flags::parse(Role::Agent, arguments.iter().cloned()) {
-        Ok(flags) => flags,
-        Err(error) => return usage(&error),
-    };
-    let options = match ServeOptions::from_flags(&flags) {
+    let options = match read_options(Role::Agent, arguments) {
         Ok(options) => options,
-        Err(error) => {
-            eprintln!("perdura: {error}");
-            return ExitCode::from(2);
-        }
+        Err(code) => return code,
     };
-    logs::start(options.log_level, options.log_format);
     let mut warnings = options.warnings.clone();
     if matches!(options.wal_sync, WalSync::Interval(_)) {
         warnings.push("an agent syncs its log with each write, or never".to_owned());
@@ -75,23 +67,18 @@ async fn forward(options: ServeOptions) -> Result<(), String> {
         control,
         settings: Arc::clone(&agent.settings),
     };
-    let app = App::new(HttpOptions { is_agent: true, ..options.http.clone() }, services);
-    let (stop, stopping) = watch::channel(false);
-    let serving =
-        tokio::spawn(http::serve(listeners, http::router(&app), options.http.connections_max, stopping));
-    app.set_readiness(Readiness::Ready);
-    tracing::info!("ready to receive web requests");
-    until_stopped(async || agent.reload().await, &mut asked, &mut signals).await;
-    app.set_readiness(Readiness::Stopping);
-    tracing::info!("stopping");
+    let http = HttpOptions { is_agent: true, ..options.http.clone() };
+    let serving = Serving::start(listeners, http, services);
+    serving.until_stopped(async || agent.reload().await, &mut asked, &mut signals).await;
     gpu::end(gpus).await;
     agent.scrape.stop().await;
     agent.writer.stop(options.agent.flush_deadline).await;
-    stop.send_replace(true);
-    if let Err(error) = serving.await {
-        tracing::error!(%error, "the server's task failed");
-    }
-    close(log).await
+    // Last, so that how sending goes can be seen to the end.
+    serving.end().await;
+    // What was appended is durable already, unless it was asked otherwise.
+    blocking("close the log", move || log.close()).await?;
+    tracing::info!("stopped");
+    Ok(())
 }
 
 async fn open(options: &ServeOptions) -> Result<Arc<RemoteLog>, String> {
@@ -100,20 +87,7 @@ async fn open(options: &ServeOptions) -> Result<Arc<RemoteLog>, String> {
         bytes_max: options.agent.log_bytes_max,
         ..RemoteLogOptions::new(&options.agent.path)
     };
-    let opened = tokio::task::spawn_blocking(move || RemoteLog::open(log)).await;
-    opened
-        .map_err(|error| format!("opening the log failed: {error}"))?
-        .map_err(|error| format!("cannot open the log: {error}"))
-}
-
-/// What was appended is durable already, unless it was asked otherwise.
-async fn close(log: Arc<RemoteLog>) -> Result<(), String> {
-    tokio::task::spawn_blocking(move || log.close())
-        .await
-        .map_err(|error| format!("closing the log failed: {error}"))?
-        .map_err(|error| format!("cannot close the log: {error}"))?;
-    tracing::info!("stopped");
-    Ok(())
+    blocking("open the log", move || RemoteLog::open(log)).await
 }
 
 /// What runs by the configuration.

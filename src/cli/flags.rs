@@ -1,7 +1,7 @@
 //! The flags of `perdura serve` and `perdura agent`: every one of Prometheus 3.14, and a few of our own, in one table.
 //!
-//! A flag that is not served yet is still read, and named in a warning when it is given; one that is in no table is
-//! an error. The table also answers `/api/v1/status/flags`.
+//! A flag that is not served yet is still read, and named in a warning when it is given; one of the other role is refused,
+//! as Prometheus does; one that is in no table is an error. The table also answers `/api/v1/status/flags`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -39,6 +39,12 @@ impl Role {
     }
 }
 
+/// Beginnings of the names of flags that only a server takes, as upstream has it.
+const SERVER_ONLY: [&str; 6] =
+    ["storage.tsdb.", "storage.remote.read-", "web.search.", "rules.", "alertmanager.", "query."];
+/// Beginning of the names of flags that only an agent takes.
+const AGENT_ONLY: &str = "storage.agent.";
+
 /// One flag.
 struct Flag {
     name: &'static str,
@@ -47,6 +53,16 @@ struct Flag {
     /// Who acts on it.
     served_by: &'static [Role],
     help: &'static str,
+}
+
+impl Flag {
+    /// Whether a command line for `role` may have it.
+    fn belongs_to(&self, role: Role) -> bool {
+        match role {
+            Role::Server => !self.name.starts_with(AGENT_ONLY),
+            Role::Agent => !SERVER_ONLY.iter().any(|start| self.name.starts_with(start)),
+        }
+    }
 }
 
 const fn served(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Flag {
@@ -208,9 +224,12 @@ const FLAGS: &[Flag] = &[
 /// The flags as given.
 #[derive(Clone, Debug)]
 pub(super) struct Flags {
+    role: Role,
     values: BTreeMap<&'static str, Vec<String>>,
     /// Flags that were given and are not served.
     pub(super) unserved: Vec<&'static str>,
+    /// Flags that were given and belong to the other role, in the order in which they were given.
+    misplaced: Vec<&'static str>,
 }
 
 impl Flags {
@@ -225,6 +244,8 @@ impl Flags {
         )?;
         let given = |flag: &Flag| was_given(&matches, flag);
         Ok(Self {
+            role,
+            misplaced: misplaced(role, &matches),
             values: FLAGS.iter().map(|flag| (flag.name, values(&matches, flag))).collect(),
             unserved: FLAGS
                 .iter()
@@ -232,6 +253,16 @@ impl Flags {
                 .map(|flag| flag.name)
                 .collect(),
         })
+    }
+
+    /// Why the command line as a whole is refused, in upstream's words.
+    pub(super) fn refusal(&self) -> Option<String> {
+        let how = match self.role {
+            Role::Server => "only be used in agent mode",
+            Role::Agent => "not be used in agent mode",
+        };
+        let names: Vec<String> = self.misplaced.iter().map(|name| format!("\"--{name}\"")).collect();
+        (!names.is_empty()).then(|| format!("The following flag(s) can {how}: [{}]", names.join(" ")))
     }
 
     /// The value of a flag; the last one if it was repeated.
@@ -301,6 +332,15 @@ fn without_negation(argument: OsString) -> OsString {
     switch.map_or(argument, |flag| OsString::from(format!("--{}=false", flag.name)))
 }
 
+fn misplaced(role: Role, matches: &ArgMatches) -> Vec<&'static str> {
+    let given = FLAGS.iter().filter(|flag| !flag.belongs_to(role) && was_given(matches, flag));
+    let mut places: Vec<(usize, &str)> = given
+        .flat_map(|flag| matches.indices_of(flag.name).into_iter().flatten().map(|at| (at, flag.name)))
+        .collect();
+    places.sort_unstable();
+    places.into_iter().map(|(_, name)| name).collect()
+}
+
 fn was_given(matches: &ArgMatches, flag: &Flag) -> bool {
     matches.value_source(flag.name).is_some_and(|source| source == ValueSource::CommandLine)
 }
@@ -347,6 +387,30 @@ mod tests {
     fn flags_that_are_read_only_are_named() {
         let flags = parse(&["--web.console.templates=/x", "--config.auto-reload"]).expect("both are known");
         assert_eq!(flags.unserved, ["config.auto-reload", "web.console.templates"]);
+    }
+
+    #[test]
+    fn flags_of_the_other_role_are_refused_in_upstreams_words() {
+        let refusal = |role, arguments: &[&str]| {
+            let flags = Flags::parse(role, arguments.iter().map(OsString::from));
+            flags.expect("they are in the table").refusal()
+        };
+        let given = ["--storage.tsdb.path=x", "--web.listen-address=:0", "--query.timeout", "1m"];
+        assert_eq!(refusal(Role::Server, &given), None);
+        assert_eq!(
+            refusal(Role::Agent, &given).as_deref(),
+            Some(
+                "The following flag(s) can not be used in agent mode: [\"--storage.tsdb.path\" \"--query.timeout\"]"
+            )
+        );
+        let given = ["--storage.remote.flush-deadline=1s", "--no-storage.agent.wal-compression"];
+        assert_eq!(refusal(Role::Agent, &given), None);
+        assert_eq!(
+            refusal(Role::Server, &given).as_deref(),
+            Some(
+                "The following flag(s) can only be used in agent mode: [\"--storage.agent.wal-compression\"]"
+            )
+        );
     }
 
     #[test]

@@ -4,34 +4,26 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::db::{Database, DatabaseOptions};
-use crate::http::{self, App, Readiness, Services};
+use crate::http::Services;
 use crate::metrics::Registry;
 use crate::promql::Engine;
 
-use super::flags::{Flags, Role};
-use super::life::{Signals, listen, run_to_the_end, until_stopped};
+use super::flags::Role;
+use super::life::{Serving, Signals, blocking, listen, read_options, run_to_the_end};
 use super::options::ServeOptions;
 use super::running::Running;
-use super::{facts, gpu, logs, usage};
+use super::{facts, gpu};
 
 /// Serves until the end of the process; answers its exit code.
 pub(super) fn run(arguments: &[OsString]) -> ExitCode {
-    let flags = match Flags::parse(Role::Server, arguments.iter().cloned()) {
-        Ok(flags) => flags,
-        Err(error) => return usage(&error),
-    };
-    let options = match ServeOptions::from_flags(&flags) {
+    let options = match read_options(Role::Server, arguments) {
         Ok(options) => options,
-        Err(error) => {
-            eprintln!("perdura: {error}");
-            return ExitCode::from(2);
-        }
+        Err(code) => return code,
     };
-    logs::start(options.log_level, options.log_format);
     let warnings = options.warnings.clone();
     run_to_the_end(&warnings, serve(options))
 }
@@ -64,43 +56,23 @@ async fn serve(options: ServeOptions) -> Result<(), String> {
         control,
         settings: Arc::clone(&running.settings),
     };
-    let app = App::new(options.http.clone(), services);
-    let (stop, stopping) = watch::channel(false);
-    let serving =
-        tokio::spawn(http::serve(listeners, http::router(&app), options.http.connections_max, stopping));
-    app.set_readiness(Readiness::Ready);
-    tracing::info!("ready to receive web requests");
-    until_stopped(async || running.reload().await, &mut asked, &mut signals).await;
-    app.set_readiness(Readiness::Stopping);
-    tracing::info!("stopping");
-    stop.send_replace(true);
+    let serving = Serving::start(listeners, options.http.clone(), services);
+    serving.until_stopped(async || running.reload().await, &mut asked, &mut signals).await;
+    serving.close();
     gpu::end(gpus).await;
     running.stop().await;
-    if let Err(error) = serving.await {
-        tracing::error!(%error, "the server's task failed");
-    }
-    close(database).await
+    serving.end().await;
+    // What is acknowledged is durable already; closing writes what lets the next start be quick.
+    blocking("close the database", move || database.close()).await?;
+    tracing::info!("stopped");
+    Ok(())
 }
 
 async fn open(options: &ServeOptions) -> Result<Arc<Database>, String> {
     let mut database = DatabaseOptions::new(&options.storage_path);
     database.wal_sync = options.wal_sync;
     database.retention_ms = options.retention_ms;
-    let opened = tokio::task::spawn_blocking(move || Database::open(database));
-    let database = opened
-        .await
-        .map_err(|error| format!("opening the database failed: {error}"))?
-        .map_err(|error| format!("cannot open the database: {error}"))?;
+    let database = blocking("open the database", move || Database::open(database)).await?;
     database.start_background();
     Ok(database)
-}
-
-/// What is acknowledged is durable already; closing writes what lets the next start be quick.
-async fn close(database: Arc<Database>) -> Result<(), String> {
-    tokio::task::spawn_blocking(move || database.close())
-        .await
-        .map_err(|error| format!("closing the database failed: {error}"))?
-        .map_err(|error| format!("cannot close the database: {error}"))?;
-    tracing::info!("stopped");
-    Ok(())
 }

@@ -36,7 +36,7 @@ impl Drop for Served {
 impl Served {
     /// Starts on a free port, which the log names.
     pub(crate) fn start(folder: &Path, further: &[&str]) -> Self {
-        let mut child = perdura(&["--web.listen-address=127.0.0.1:0", "--storage.tsdb.path=data"])
+        let mut child = perdura(&["--web.listen-address=127.0.0.1:0"])
             .args(further)
             .current_dir(folder)
             .stderr(Stdio::piped())
@@ -221,6 +221,16 @@ fn wrong_command_lines_say_what_is_wrong() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         let said = String::from_utf8_lossy(&output.stderr).to_lowercase();
         assert!(said.contains(&text.to_lowercase()), "{arguments:?}: {said}");
+    }
+    for (arguments, text) in [
+        (&["agent", "--query.timeout=1m"][..], "can not be used in agent mode: [\"--query.timeout\"]"),
+        (&["--agent", "--no-storage.tsdb.no-lockfile"], "agent mode: [\"--storage.tsdb.no-lockfile\"]"),
+        (&["--storage.agent.path=x"], "can only be used in agent mode: [\"--storage.agent.path\"]"),
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(text), "{arguments:?}: {said}");
     }
     for arguments in [&["--version"][..], &["--help"], &["serve", "--help"]] {
         assert_eq!(run(arguments).status.code(), Some(0), "{arguments:?}");
