@@ -154,6 +154,12 @@ const FLAGS: &[Flag] = &[
         "Label of GPUs that names the machine: Hostname, hostname or none",
     ),
     served(
+        "gpu.names",
+        Value,
+        "dcgm",
+        "Names of metrics of GPUs, a list of: dcgm (the DCGM exporter's), plain (gpu_utilization_percent and such)",
+    ),
+    served(
         "gpu.library",
         Value,
         "",

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::gpu::{
-    Collector, CollectorOptions, Counters, Families, Naming, NvmlSource, SeriesWriter, Snapshot,
+    Collector, CollectorOptions, Counters, Families, Namer, Naming, NvmlSource, SeriesWriter, Snapshot,
 };
 use crate::http::{self, Exposed};
 use crate::model::{TenantId, parse_duration};
@@ -61,29 +61,35 @@ pub(super) struct GpuOptions {
     pub(super) library: Option<PathBuf>,
 }
 
+/// Texts of flags; an empty one stands for the default.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct GpuTexts<'a> {
+    pub(super) interval: &'a str,
+    pub(super) counters_file: &'a str,
+    pub(super) hostname_label: &'a str,
+    pub(super) names: &'a str,
+    pub(super) library: &'a str,
+}
+
 impl GpuOptions {
-    /// From texts of flags; an empty one stands for the default. The error says what is wrong with which.
-    pub(super) fn new(
-        mode: GpuMode,
-        interval: &str,
-        counters_file: &str,
-        hostname_label: &str,
-        library: &str,
-    ) -> Result<Self, String> {
+    /// From texts of flags. The error says what is wrong with which.
+    pub(super) fn new(mode: GpuMode, texts: GpuTexts<'_>) -> Result<Self, String> {
+        let interval = or(texts.interval, "15s");
         let interval_ms = parse_duration(interval).map_err(|error| format!("interval: {error}"))?;
         if interval_ms < 100 {
             return Err(format!("interval: {interval} is shorter than 100ms"));
         }
-        let counters = match counters_file {
+        let counters = match texts.counters_file {
             "" => Counters::default(),
             path => Counters::load(Path::new(path)).map_err(|error| format!("counters-file: {error}"))?,
         };
+        let names = or(texts.names, "dcgm").parse().map_err(|error| format!("names: {error}"))?;
         Ok(Self {
             mode,
             interval: Duration::from_millis(interval_ms.unsigned_abs()),
             counters,
-            naming: naming(hostname_label)?,
-            library: Some(library).filter(|path| !path.is_empty()).map(PathBuf::from),
+            naming: Naming { names, ..naming(or(texts.hostname_label, "Hostname"))? },
+            library: Some(texts.library).filter(|path| !path.is_empty()).map(PathBuf::from),
         })
     }
 
@@ -99,28 +105,30 @@ impl GpuOptions {
             );
         }
         let library = self.library.clone();
+        let mut namer = Namer::new(self.counters.clone(), self.naming.clone());
         let options = CollectorOptions {
             interval: self.interval,
-            wanted: self.counters.fields(),
+            wanted: namer.fields(),
             clock: Clock::System,
             is_expected: self.mode == GpuMode::On,
         };
-        let (counters, naming) = (self.counters.clone(), self.naming.clone());
         let mut publish = publish;
-        let with_names = move |snapshot: Snapshot| {
-            publish(&snapshot, &Families::new(&snapshot, &counters, &naming));
-        };
+        let with_names = move |snapshot: Snapshot| publish(&snapshot, &namer.families(&snapshot));
         Collector::start(Box::new(move || NvmlSource::open(library.as_deref())), options, with_names)
             .map_err(|error| format!("cannot start the collector of GPUs: {error}"))
     }
+}
+
+fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
+    if text.is_empty() { default } else { text }
 }
 
 /// The label that names the machine: `Hostname`, `hostname`, or none.
 fn naming(hostname_label: &str) -> Result<Naming, String> {
     let hostname = Some(hostname()).filter(|name| !name.is_empty());
     match hostname_label {
-        "Hostname" => Ok(Naming { hostname, is_hostname_lower: false }),
-        "hostname" => Ok(Naming { hostname, is_hostname_lower: true }),
+        "Hostname" => Ok(Naming { hostname, ..Naming::default() }),
+        "hostname" => Ok(Naming { hostname, is_hostname_lower: true, ..Naming::default() }),
         "none" => Ok(Naming::default()),
         other => Err(format!("hostname-label: {other:?} is not Hostname, hostname or none")),
     }
@@ -173,6 +181,7 @@ pub(super) fn command() -> Command {
             .alias("collectors"),
         )
         .arg(value("hostname-label", "Hostname", "Label that names the machine: Hostname, hostname or none"))
+        .arg(value("names", "dcgm", "Names of metrics, a list of: dcgm (the DCGM exporter's), plain"))
         .arg(value("library", "", "The driver's library [default: libnvidia-ml.so.1 of the system]"));
     Command::new("gpu").about("Works with GPUs").subcommand_required(true).subcommand(export)
 }
@@ -186,13 +195,14 @@ pub(super) fn run(arguments: &[OsString]) -> ExitCode {
     };
     let (_, of_export) = matches.subcommand().expect("a subcommand is required");
     let text = |name: &str| text_of(of_export, name);
-    let options = GpuOptions::new(
-        GpuMode::On,
-        text("interval"),
-        text("counters-file"),
-        text("hostname-label"),
-        text("library"),
-    );
+    let texts = GpuTexts {
+        interval: text("interval"),
+        counters_file: text("counters-file"),
+        hostname_label: text("hostname-label"),
+        names: text("names"),
+        library: text("library"),
+    };
+    let options = GpuOptions::new(GpuMode::On, texts);
     let options = match options {
         Ok(options) => options,
         Err(error) => {
@@ -256,14 +266,16 @@ mod tests {
 
     #[test]
     fn wrong_texts_are_named() {
-        let refused = |interval: &str, file: &str, label: &str| {
-            GpuOptions::new(GpuMode::Auto, interval, file, label, "").expect_err("it is wrong")
-        };
-        assert!(refused("x", "", "Hostname").starts_with("interval: "));
-        assert!(refused("10ms", "", "Hostname").starts_with("interval: "));
-        assert!(refused("1s", "/nowhere.csv", "Hostname").starts_with("counters-file: cannot read"));
-        assert!(refused("1s", "", "HOSTNAME").starts_with("hostname-label: "));
-        let options = GpuOptions::new(GpuMode::Auto, "15s", "", "none", "").expect("it is fine");
+        let refused = |texts| GpuOptions::new(GpuMode::Auto, texts).expect_err("it is wrong");
+        let texts = GpuTexts::default();
+        assert!(refused(GpuTexts { interval: "x", ..texts }).starts_with("interval: "));
+        assert!(refused(GpuTexts { interval: "10ms", ..texts }).starts_with("interval: "));
+        let file = GpuTexts { counters_file: "/nowhere.csv", ..texts };
+        assert!(refused(file).starts_with("counters-file: cannot read"));
+        assert!(refused(GpuTexts { hostname_label: "HOSTNAME", ..texts }).starts_with("hostname-label: "));
+        assert!(refused(GpuTexts { names: "dcgm,nvml", ..texts }).starts_with("names: \"nvml\""));
+        let options = GpuOptions::new(GpuMode::Auto, GpuTexts { hostname_label: "none", ..texts });
+        let options = options.expect("it is fine");
         assert_eq!((options.naming, options.library), (Naming::default(), None));
     }
 

@@ -13,7 +13,7 @@ use crate::scrape::GlobalUrlOptions;
 use crate::setting::ByteSize;
 
 use super::flags::Flags;
-use super::gpu::GpuOptions;
+use super::gpu::{GpuOptions, GpuTexts};
 use super::logs::{LogFormat, LogLevel};
 
 /// Features of upstream that are always on here, or that change nothing.
@@ -166,14 +166,15 @@ fn rule_options(flags: &Flags) -> Result<RuleOptions, String> {
 }
 
 fn gpu_options(flags: &Flags) -> Result<GpuOptions, String> {
-    GpuOptions::new(
-        flags.get("gpu").parse().map_err(|error| bad("gpu", error))?,
-        flags.get("gpu.interval"),
-        flags.get("gpu.counters-file"),
-        flags.get("gpu.hostname-label"),
-        flags.get("gpu.library"),
-    )
-    .map_err(|error| format!("--gpu.{error}"))
+    let mode = flags.get("gpu").parse().map_err(|error| bad("gpu", error))?;
+    let texts = GpuTexts {
+        interval: flags.get("gpu.interval"),
+        counters_file: flags.get("gpu.counters-file"),
+        hostname_label: flags.get("gpu.hostname-label"),
+        names: flags.get("gpu.names"),
+        library: flags.get("gpu.library"),
+    };
+    GpuOptions::new(mode, texts).map_err(|error| format!("--gpu.{error}"))
 }
 
 fn agent_options(flags: &Flags) -> Result<AgentOptions, String> {
@@ -348,6 +349,7 @@ mod tests {
             ("--web.cors.origin=(", "--web.cors.origin: "),
             ("--gpu=yes", "--gpu: "),
             ("--gpu.interval=x", "--gpu.interval: "),
+            ("--gpu.names=nvml", "--gpu.names: "),
             ("--gpu.counters-file=/nowhere.csv", "--gpu.counters-file: "),
             ("--log.level=loud", "--log.level: "),
             ("--log.format=xml", "--log.format: "),

@@ -95,13 +95,15 @@ impl Rounds {
             return false;
         }
         self.tried_us = Some(now_us);
-        let opened =
-            (self.open)().and_then(|source| Fleet::start(&source, self.options.wanted, self.xids.clone()));
+        let opened = (self.open)().and_then(|source| {
+            let fleet = Fleet::start(&source, self.options.wanted, self.xids.clone())?;
+            Ok((fleet, source.description()))
+        });
         match opened {
-            Ok(fleet) => {
+            Ok((fleet, description)) => {
                 self.said = None;
                 self.fleet = Some(fleet);
-                tracing::info!("GPUs are read through the NVIDIA driver");
+                tracing::info!("GPUs are read through {description}");
                 true
             }
             Err(error) => {

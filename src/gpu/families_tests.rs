@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use super::super::counters::Counters;
 use super::super::fields::Field;
-use super::super::reading::XidHistory;
+use super::super::naming::Naming;
+use super::super::reading::{
+    DeviceIdentity, GpuState, MigInstance, Reading, Row, Snapshot, Value, XidHistory,
+};
 use super::*;
 
 fn identity(index: u32, uuid: &str, bus: &str, model: &str, driver: &str) -> Arc<DeviceIdentity> {
@@ -35,7 +38,7 @@ fn text(gpus: Vec<GpuState>, counters: &str, naming: &Naming) -> String {
 }
 
 fn on(hostname: &str) -> Naming {
-    Naming { hostname: Some(hostname.to_owned()), is_hostname_lower: false }
+    Naming { hostname: Some(hostname.to_owned()), ..Naming::default() }
 }
 
 /// The lines of DCGM's families alone.
@@ -147,7 +150,7 @@ fn the_hostname_is_written_small_by_option_or_left_out() {
         xids: None,
     };
     let counters = "DCGM_FI_DEV_FB_FREE, gauge, Framebuffer memory free (in MiB).";
-    let small = Naming { hostname: Some("dcgm-exporter-wwwjh".to_owned()), is_hostname_lower: true };
+    let small = Naming { is_hostname_lower: true, ..on("dcgm-exporter-wwwjh") };
     let line = |naming: &Naming| {
         let text = text(vec![gpu()], counters, naming);
         text.lines().nth(2).expect("the third line is the sample").to_owned()

@@ -235,7 +235,7 @@ fields! {
 /// How many fields there are.
 pub const FIELD_COUNT: usize = FIELDS.len();
 
-const _: () = assert!(FIELD_COUNT <= 64, "a set of fields fits into a word");
+const _: () = assert!(FIELD_COUNT <= 128, "a set of fields fits into a word");
 
 impl Field {
     /// What the list says of it.
@@ -251,7 +251,7 @@ impl Field {
 
 /// Some of the fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FieldSet(u64);
+pub struct FieldSet(u128);
 
 impl FieldSet {
     /// Whether a field is among them.
@@ -259,7 +259,13 @@ impl FieldSet {
         self.0 & (1 << (field as u8)) != 0
     }
 
-    /// Those of them that the list says `holds` of, in its order.
+    /// The fields of both.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What the list says of them, in its order.
     pub fn infos(self) -> impl Iterator<Item = &'static FieldInfo> {
         FIELDS.iter().filter(move |info| self.has(info.field))
     }

@@ -12,7 +12,10 @@ mod collector;
 mod counters;
 mod families;
 mod fleet;
+mod namer;
+mod naming;
 mod nvml;
+mod plain;
 mod rate;
 mod reading;
 mod source;
@@ -23,8 +26,10 @@ mod xids;
 
 pub use collector::{Collector, CollectorOptions, Open, Rounds};
 pub use counters::{Counter, Counters, CountersError};
-pub use families::{Families, Family, Naming, Pairs, Sample};
+pub use families::{Base, Families, Family, Pairs, Sample};
 pub use fields::{Field, FieldInfo, FieldSet};
+pub use namer::Namer;
+pub use naming::{Names, Naming};
 pub use nvml::NvmlSource;
 pub use reading::{
     DeviceIdentity, GpuReading, GpuState, MigInstance, Reading, Row, Snapshot, Value, XidCount, XidHistory,

@@ -22,6 +22,9 @@ pub enum SourceError {
 
 /// A machine's GPUs. Each is read from a thread of its own, so that one that hangs holds up nothing else.
 pub trait Source: Send + Sync {
+    /// What it is, as a log says it: "the NVIDIA driver 550.54.15".
+    fn description(&self) -> String;
+
     /// How many GPUs there are.
     fn device_count(&self) -> Result<u32, SourceError>;
 

@@ -3,11 +3,20 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::families::{Families, Family, Pairs, Sample, XID_COUNTS};
+use super::families::{Base, Families, Family, Pairs, Sample};
+use super::namer::XID_COUNTS;
 use crate::model::{
     Labels, LabelsBuilder, LabelsError, Metadata, MetricType, TenantId, Timestamp, stale_nan,
 };
 use crate::storage::{Acceptance, Append, Batch};
+
+/// A series of the last round, and what it was made of.
+struct Series {
+    name: &'static str,
+    base: Arc<Base>,
+    own: Pairs,
+    labels: Labels,
+}
 
 /// Writes rounds, and remembers what the last one held.
 pub struct SeriesWriter {
@@ -15,8 +24,9 @@ pub struct SeriesWriter {
     tenant: TenantId,
     /// What all series have: `job` and `instance`.
     target: Pairs,
-    /// Series of the last round, which end where this one lacks them.
-    live: HashSet<Labels>,
+    /// The last round's, in its order; they end where this one lacks them. Rounds are mostly alike, so that labels are
+    /// seldom put together anew.
+    series: Vec<Series>,
     /// Counts of XIDs that were ever stored; bounded by the XIDs that are counted.
     begun: HashSet<Labels>,
     /// When the last round was.
@@ -35,7 +45,7 @@ impl SeriesWriter {
             append,
             tenant,
             target,
-            live: HashSet::new(),
+            series: Vec::new(),
             begun: HashSet::new(),
             before: None,
             described: BTreeSet::new(),
@@ -46,33 +56,52 @@ impl SeriesWriter {
     /// Writes one round. Blocks until it is durable. A round that cannot be written is lost; that is said once.
     pub fn write(&mut self, time: Timestamp, families: &Families) {
         let mut batch = Batch::default();
-        let mut live = HashSet::with_capacity(self.live.len());
+        let mut before = std::mem::take(&mut self.series).into_iter();
+        let mut replaced = Vec::new();
         for family in &families.families {
             if self.described.insert(family.name) {
                 batch.push_metadata(family.name, metadata(family));
             }
             for sample in &family.samples {
-                match self.labels(family.name, &families.bases[sample.base], sample) {
-                    Ok(labels) => {
-                        batch.begin_series(&labels);
-                        if family.name == XID_COUNTS && self.begun.insert(labels.clone()) {
-                            self.push_zero(&mut batch);
+                let base = &families.bases[sample.base];
+                let series = match before.next() {
+                    Some(series) if series.is(family.name, base, &sample.own) => series,
+                    other => {
+                        replaced.extend(other.map(|series| series.labels));
+                        match self.series(family.name, base, sample) {
+                            Ok(series) => series,
+                            Err(error) => {
+                                tracing::debug!(metric = family.name, %error, "a reading is not stored");
+                                continue;
+                            }
                         }
-                        batch.push_float(time, 0, sample.value.as_f64());
-                        live.insert(labels);
                     }
-                    Err(error) => tracing::debug!(metric = family.name, %error, "a reading is not stored"),
+                };
+                batch.begin_series(&series.labels);
+                if family.name == XID_COUNTS && self.begun.insert(series.labels.clone()) {
+                    self.push_zero(&mut batch);
                 }
+                batch.push_float(time, 0, sample.value.as_f64());
+                self.series.push(series);
             }
         }
-        for ended in self.live.difference(&live) {
-            batch.begin_series(ended);
-            batch.push_float(time, 0, stale_nan());
-        }
-        self.live = live;
+        replaced.extend(before.map(|series| series.labels));
+        self.push_ended(time, &replaced, &mut batch);
         self.before = Some(time);
         if !batch.is_empty() {
             self.append(batch);
+        }
+    }
+
+    /// Marks what of `replaced` did not come back.
+    fn push_ended(&self, time: Timestamp, replaced: &[Labels], batch: &mut Batch) {
+        if replaced.is_empty() {
+            return;
+        }
+        let live: HashSet<&Labels> = self.series.iter().map(|series| &series.labels).collect();
+        for ended in replaced.iter().filter(|labels| !live.contains(labels)) {
+            batch.begin_series(ended);
+            batch.push_float(time, 0, stale_nan());
         }
     }
 
@@ -97,20 +126,26 @@ impl SeriesWriter {
         }
     }
 
-    fn labels(&self, name: &str, base: &Pairs, sample: &Sample) -> Result<Labels, LabelsError> {
+    fn series(&self, name: &'static str, base: &Arc<Base>, sample: &Sample) -> Result<Series, LabelsError> {
         let mut labels = LabelsBuilder::default();
         labels.set("__name__", name);
-        for (name, value) in base.iter().chain(&sample.own).chain(&self.target) {
+        for (name, value) in base.pairs().iter().chain(&sample.own).chain(&self.target) {
             labels.push(name, value);
         }
-        labels.build()
+        Ok(Series { name, base: Arc::clone(base), own: sample.own.clone(), labels: labels.build()? })
+    }
+}
+
+impl Series {
+    fn is(&self, name: &str, base: &Arc<Base>, own: &Pairs) -> bool {
+        self.name == name && Arc::ptr_eq(&self.base, base) && self.own == *own
     }
 }
 
 fn metadata(family: &Family) -> Metadata {
-    let known = MetricType::ALL.into_iter().find(|known| known.as_str() == family.metric_type);
+    let known = MetricType::ALL.into_iter().find(|known| known.as_str() == &*family.metric_type);
     let metric_type = known.unwrap_or_default();
-    Metadata { metric_type, help: family.help.clone(), unit: String::new() }
+    Metadata { metric_type, help: family.help.to_string(), unit: String::new() }
 }
 
 #[cfg(test)]
@@ -141,7 +176,7 @@ mod tests {
         let xids = |count: i64| {
             let mut families = families(&[count]);
             families.families[0].name = XID_COUNTS;
-            families.bases[0][0].1 = "0".to_owned();
+            families.bases[0] = Arc::new(Base::new(vec![("gpu", "0".to_owned())]));
             families
         };
         writer.write(1_000, &Families::default());
@@ -159,12 +194,12 @@ mod tests {
     }
 
     fn families(gpus: &[i64]) -> Families {
-        let bases = gpus.iter().map(|gpu| vec![("gpu", gpu.to_string())]).collect();
+        let bases = gpus.iter().map(|gpu| Arc::new(Base::new(vec![("gpu", gpu.to_string())]))).collect();
         let sample = |base: usize| Sample { base, own: Pairs::new(), value: Value::Int(gpus[base]) };
         let family = Family {
             name: "DCGM_FI_DEV_GPU_TEMP",
-            metric_type: "gauge".to_owned(),
-            help: "GPU temperature (in C).".to_owned(),
+            metric_type: "gauge".into(),
+            help: "GPU temperature (in C).".into(),
             samples: (0..gpus.len()).map(sample).collect(),
         };
         Families { bases, families: vec![family] }

@@ -42,6 +42,13 @@ impl NvmlSource {
 }
 
 impl Source for NvmlSource {
+    fn description(&self) -> String {
+        match self.nvml.sys_driver_version() {
+            Ok(version) => format!("the NVIDIA driver {version}"),
+            Err(_) => "the NVIDIA driver".to_owned(),
+        }
+    }
+
     fn device_count(&self) -> Result<u32, SourceError> {
         self.nvml.device_count().map_err(|error| of_call("nvmlDeviceGetCount", &error))
     }
