@@ -10,6 +10,7 @@ use crate::wal::{BatchEncoder, RejectedSet, SeriesUse};
 
 use super::Database;
 use super::commit::Pending;
+use super::deletion::Masked;
 use super::judge::{Stored, Value, is_stateless, judge_stored, judge_times};
 use super::merge::merge_rows;
 use super::view::{LiveSegment, View};
@@ -106,7 +107,7 @@ struct StoredSamples<'a> {
 
 impl StoredSamples<'_> {
     /// Visits the segments that have the series, in the order in which later ones win.
-    fn each_segment(&self, place: SeriesPlace, mut visit: impl FnMut(&LiveSegment, u32)) {
+    fn each_segment(&self, place: SeriesPlace, mut visit: impl FnMut(&Masked, u32)) {
         let has_say = |segment: &&Arc<LiveSegment>| {
             segment.meta().tenant == *self.tenant && segment.meta().span.end >= self.oldest
         };
@@ -115,9 +116,10 @@ impl StoredSamples<'_> {
             let matchers: Vec<_> =
                 labels.iter().map(|label| crate::model::Matcher::equal(label.name, label.value)).collect();
             // A segment that cannot be read cannot refuse a sample either.
+            let Ok(masked) = self.view.deletions.masked(segment) else { continue };
             for row in segment.reader.select(&matchers).unwrap_or_default() {
                 if segment.reader.fingerprint(row).is_ok_and(|found| found == place.fingerprint) {
-                    visit(segment, row);
+                    visit(&masked, row);
                 }
             }
         }
@@ -128,7 +130,7 @@ impl Stored for StoredSamples<'_> {
     fn newest(&self, place: SeriesPlace) -> Option<Timestamp> {
         let mut newest = self.database.head.newest(self.tenant, place, &self.epochs);
         self.each_segment(place, |segment, row| {
-            let pieces = segment.reader.pieces(row, TimeSpan::ALL).unwrap_or_default();
+            let pieces = segment.pieces(row, TimeSpan::ALL).unwrap_or_default();
             newest = newest.max(pieces.last().map(|piece| piece.span.end));
         });
         newest
@@ -140,7 +142,7 @@ impl Stored for StoredSamples<'_> {
         self.each_segment(place, |segment, row| {
             parts.begin_row();
             // The same: an unreadable sample is not compared.
-            let _ = segment.reader.read(row, span, &mut parts);
+            let _ = segment.read(row, span, &mut parts);
         });
         self.database.head.read(self.tenant, place, &self.epochs, span, &mut parts);
         let mut merged = Columns::default();

@@ -4,13 +4,16 @@ use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::{Database, WalSync};
+use super::{Database, StorageError, WalSync};
 use crate::lock::lock;
 
 /// Pause between looks for work.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Pause after a failure: long enough not to hammer a full disk, short enough to resume soon.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(3);
+
+/// One piece of work; whether there may be more.
+type Work = fn(&Database) -> Result<bool, StorageError>;
 
 /// Threads that work while the database is open.
 #[derive(Debug, Default)]
@@ -26,18 +29,19 @@ impl Background {
         if !threads.is_empty() {
             return;
         }
-        threads.push(self.spawn(
-            "perdura-storage",
-            Arc::downgrade(database),
-            |database| match database.step() {
+        for (name, work) in [
+            ("perdura-flush", (|database| database.flush_step()) as Work),
+            ("perdura-compact", |database| database.compaction_step(true)),
+        ] {
+            threads.push(self.spawn(name, Arc::downgrade(database), move |database| match work(database) {
                 Ok(true) => Duration::ZERO,
-                Ok(false) => PAUSE,
+                Ok(false) | Err(StorageError::Closed) => PAUSE,
                 Err(error) => {
                     tracing::error!(%error, "background work failed");
                     PAUSE_AFTER_FAILURE
                 }
-            },
-        ));
+            }));
+        }
         if let WalSync::Interval(ms) = database.options.wal_sync {
             let pause = Duration::from_millis(ms.max(1));
             threads.push(self.spawn("perdura-log-sync", Arc::downgrade(database), move |database| {

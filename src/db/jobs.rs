@@ -1,4 +1,7 @@
-//! Background work: flush, expire, compact, forget idle series. One job at a time, each a call that ends.
+//! What changes the live segments: one change at a time, durable before it is visible. Flushes, and the order of work.
+//!
+//! Two locks: whoever holds `compacting` may merge and drop segments, which takes long; whoever holds `jobs` changes the
+//! manifest, which does not. So a flush never waits for a merge.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,10 +11,9 @@ use crate::head::Epoch;
 use crate::model::{TimeSpan, Timestamp};
 use crate::segment::SegmentWriter;
 
-use super::compact::merge_segments;
-use super::flush::{FlushJob, SegmentFiles};
+use super::deletion::{Deletion, Deletions};
+use super::flush::FlushJob;
 use super::manifest::{Manifest, ManifestStore};
-use super::plan::{Candidate, Plan, PlanLimits, plan};
 use super::view::{LiveSegment, View};
 use super::windows::longest_window_ms;
 use super::{Database, StorageError};
@@ -22,58 +24,39 @@ const IDLE_MS: i64 = 2 * 3_600_000;
 /// How often idle series are looked for.
 const IDLE_CHECK_MS: i64 = 10 * 60_000;
 
-/// What only the running job may touch.
+/// What only one may touch at a time.
 #[derive(Debug)]
 pub(super) struct Jobs {
     pub(super) manifest: Manifest,
     pub(super) manifests: ManifestStore,
-    pub(super) files: SegmentFiles,
     pub(super) idle_checked_ms: Timestamp,
 }
 
-/// A change of the live segments.
-struct Change {
-    added: Vec<Arc<LiveSegment>>,
+/// A change of what is live.
+#[derive(Default)]
+pub(super) struct Change {
+    pub(super) added: Vec<Arc<LiveSegment>>,
     /// Numbers.
-    removed: BTreeSet<u64>,
-    flushed_seq: u64,
+    pub(super) removed: BTreeSet<u64>,
+    /// Where it changes.
+    pub(super) flushed_seq: Option<u64>,
+    /// All of them, where they change.
+    pub(super) deletions: Option<Vec<Arc<Deletion>>>,
 }
 
 impl Jobs {
-    /// Writes segments; none of them is left where one fails.
-    fn write_segments(&mut self, writers: Vec<SegmentWriter>) -> Result<Vec<Arc<LiveSegment>>, StorageError> {
-        let mut written: Vec<Arc<LiveSegment>> = Vec::new();
-        let mut failed = None;
-        for writer in writers {
-            // A number is used once, even where writing fails.
-            let number = self.manifest.next_segment;
-            self.manifest.next_segment += 1;
-            match self.files.write(number, writer) {
-                Ok(segment) => written.push(segment),
-                Err(error) => {
-                    failed = Some(error);
-                    break;
-                }
-            }
-        }
-        match failed.map_or_else(|| self.files.sync_names(), Err) {
-            Ok(()) => Ok(written),
-            Err(error) => {
-                written.iter().for_each(|segment| segment.supersede());
-                Err(error)
-            }
-        }
-    }
-
     /// Writes the manifest that a change asks for. Where that fails for certain, the new segments are removed; where
     /// the manifest may come to light after a crash, what it names stays.
     fn write_manifest(&mut self, change: &Change, next_log: u64) -> Result<(), StorageError> {
         self.manifest.generation += 1;
         let mut next = self.manifest.clone();
-        next.flushed_seq = change.flushed_seq;
+        next.flushed_seq = change.flushed_seq.unwrap_or(next.flushed_seq);
         next.next_log = next_log;
         next.segments.retain(|number| !change.removed.contains(number));
         next.segments.extend(change.added.iter().map(|segment| segment.number));
+        if let Some(deletions) = &change.deletions {
+            next.deletions.clone_from(deletions);
+        }
         match self.manifests.write(&next) {
             Ok(()) => {
                 self.manifest = next;
@@ -92,6 +75,11 @@ impl Jobs {
 impl Database {
     /// Does one piece of background work, if some is due. Returns whether there may be more.
     pub fn step(&self) -> Result<bool, StorageError> {
+        Ok(self.flush_step()? || self.compaction_step(false)?)
+    }
+
+    /// Flushes if that is due, else lets idle series go. Returns whether there was something to flush.
+    pub(super) fn flush_step(&self) -> Result<bool, StorageError> {
         let mut jobs = lock(&self.jobs);
         if self.is_closed() {
             return Ok(false);
@@ -101,32 +89,24 @@ impl Database {
             self.freeze();
             return self.flush_frozen(&mut jobs, now_ms).map(|()| true);
         }
-        if self.expire(&mut jobs, now_ms)? {
-            return Ok(true);
-        }
-        if self.compact_once(&mut jobs, now_ms, false)? {
-            return Ok(true);
-        }
         self.forget_idle(&mut jobs, now_ms);
         Ok(false)
     }
 
     /// Puts everything in memory into segments and compacts until nothing is left to do.
     pub fn flush(&self) -> Result<(), StorageError> {
+        self.flush_head()?;
+        self.compact_all()
+    }
+
+    /// Puts everything in memory into segments.
+    pub(super) fn flush_head(&self) -> Result<(), StorageError> {
         let mut jobs = lock(&self.jobs);
         if self.is_closed() {
             return Err(StorageError::Closed);
         }
-        let now_ms = self.options.clock.now_ms();
         self.freeze();
-        self.flush_frozen(&mut jobs, now_ms)?;
-        self.expire(&mut jobs, now_ms)?;
-        while self.compact_once(&mut jobs, now_ms, true)? {
-            if self.is_closed() {
-                return Err(StorageError::Closed);
-            }
-        }
-        Ok(())
+        self.flush_frozen(&mut jobs, self.options.clock.now_ms())
     }
 
     fn is_flush_due(&self, now_ms: Timestamp) -> bool {
@@ -139,15 +119,18 @@ impl Database {
 
     /// Begins a new epoch, unless the current one is empty. From the seat: no batch is half published.
     pub(super) fn freeze(&self) {
-        self.committer.with_seat(|_| {
-            self.change_view(|view| {
-                let mut frozen = view.frozen.clone();
-                let mut current = Arc::clone(&view.current);
-                if !current.is_empty() {
-                    frozen.push(std::mem::replace(&mut current, self.head.new_epoch()));
-                }
-                View::new(view.segments.clone(), frozen, current)
-            });
+        self.committer.with_seat(|_| self.freeze_seated());
+    }
+
+    /// As [`Self::freeze`], by the one who sits in the seat.
+    pub(super) fn freeze_seated(&self) {
+        self.change_view(|view| {
+            let mut frozen = view.frozen.clone();
+            let mut current = Arc::clone(&view.current);
+            if !current.is_empty() {
+                frozen.push(std::mem::replace(&mut current, self.head.new_epoch()));
+            }
+            View::new(view.segments.clone(), frozen, current, Arc::clone(&view.deletions))
         });
     }
 
@@ -182,8 +165,8 @@ impl Database {
         let (_, seq_max) = epoch.seq_range().expect("only epochs that hold something are frozen");
         let longest_window_ms = longest_window_ms(self.retention_ms.load(Ordering::Relaxed));
         let job = FlushJob { head: &self.head, epoch, now_ms, longest_window_ms };
-        let added = jobs.write_segments(job.writers())?;
-        let change = Change { added, removed: BTreeSet::new(), flushed_seq: seq_max };
+        let added = self.write_segments(job.writers(), |count| allocate(jobs, count))?;
+        let change = Change { added, flushed_seq: Some(seq_max), ..Change::default() };
         self.apply(jobs, change, Some(epoch))?;
         let removed = self.committer.with_seat(|seat| seat.log.remove_through(seq_max));
         if let Err(error) = removed {
@@ -193,8 +176,34 @@ impl Database {
         Ok(())
     }
 
+    /// Writes segments; none of them is left where one fails. `allocate` gives the first of so many new numbers.
+    pub(super) fn write_segments(
+        &self,
+        writers: Vec<SegmentWriter>,
+        allocate: impl FnOnce(u64) -> u64,
+    ) -> Result<Vec<Arc<LiveSegment>>, StorageError> {
+        let mut written: Vec<Arc<LiveSegment>> = Vec::new();
+        let numbers = allocate(writers.len() as u64)..;
+        for (number, writer) in numbers.zip(writers) {
+            match self.files.write(number, writer) {
+                Ok(segment) => written.push(segment),
+                Err(error) => {
+                    written.iter().for_each(|segment| segment.supersede());
+                    return Err(error);
+                }
+            }
+        }
+        match self.files.sync_names() {
+            Ok(()) => Ok(written),
+            Err(error) => {
+                written.iter().for_each(|segment| segment.supersede());
+                Err(error)
+            }
+        }
+    }
+
     /// Makes a change durable, then visible.
-    fn apply(
+    pub(super) fn apply(
         &self,
         jobs: &mut Jobs,
         change: Change,
@@ -209,73 +218,20 @@ impl Database {
             let frozen = view.frozen.iter().filter(|epoch| !is_flushed(epoch)).cloned().collect();
             let gone = view.segments.iter().filter(|segment| change.removed.contains(&segment.number));
             gone.for_each(|segment| segment.supersede());
-            View::new(segments, frozen, Arc::clone(&view.current))
+            let deletions = match change.deletions {
+                Some(list) => Arc::new(Deletions::new(list)),
+                None => Arc::clone(&view.deletions),
+            };
+            View::new(segments, frozen, Arc::clone(&view.current), deletions)
         });
         Ok(())
     }
 
     /// Time of the newest sample, or now if that is earlier: what is far ahead must not age the rest.
-    fn newest(&self, view: &View, now_ms: Timestamp) -> Option<Timestamp> {
+    pub(super) fn newest(&self, view: &View, now_ms: Timestamp) -> Option<Timestamp> {
         let stored = view.segments.iter().fold(TimeSpan::new(0, -1), |all, s| all.union(s.meta().span));
         let all = view.epochs().fold(stored, |all, epoch| all.union(epoch.bounds(None)));
         (!all.is_empty()).then(|| all.end.min(now_ms))
-    }
-
-    /// Drops segments whose samples are all older than the retention. Returns whether there were some.
-    fn expire(&self, jobs: &mut Jobs, now_ms: Timestamp) -> Result<bool, StorageError> {
-        let retention_ms = self.retention_ms.load(Ordering::Relaxed);
-        let view = self.view();
-        let Some(newest) = self.newest(&view, now_ms).filter(|_| retention_ms > 0) else { return Ok(false) };
-        let horizon = newest.saturating_sub(retention_ms);
-        let end = |segment: &LiveSegment| {
-            let meta = segment.meta();
-            if meta.span.is_empty() { meta.window.end } else { meta.span.end }
-        };
-        let expired = view.segments.iter().filter(|segment| end(segment) < horizon);
-        let removed: BTreeSet<u64> = expired.map(|segment| segment.number).collect();
-        if removed.is_empty() {
-            return Ok(false);
-        }
-        let count = removed.len() as u64;
-        let change = Change { added: Vec::new(), removed, flushed_seq: jobs.manifest.flushed_seq };
-        self.apply(jobs, change, None)?;
-        self.counters.expired.fetch_add(count, Ordering::Relaxed);
-        Ok(true)
-    }
-
-    /// Does the next merge. Returns whether there was one.
-    fn compact_once(
-        &self,
-        jobs: &mut Jobs,
-        now_ms: Timestamp,
-        is_forced: bool,
-    ) -> Result<bool, StorageError> {
-        let view = self.view();
-        let Some(newest) = self.newest(&view, now_ms) else { return Ok(false) };
-        let longest_window_ms = longest_window_ms(self.retention_ms.load(Ordering::Relaxed));
-        let candidates: Vec<Candidate> = view.segments.iter().map(|segment| candidate(segment)).collect();
-        let limits = PlanLimits { newest, longest_window_ms, is_forced };
-        let Some(next) = plan(&candidates, &limits) else { return Ok(false) };
-        let merged = self.merge(jobs, &view, &next);
-        let counter =
-            if merged.is_ok() { &self.counters.compactions } else { &self.counters.compaction_failures };
-        counter.fetch_add(1, Ordering::Relaxed);
-        merged.map(|()| true)
-    }
-
-    fn merge(&self, jobs: &mut Jobs, view: &View, next: &Plan) -> Result<(), StorageError> {
-        let inputs: Vec<Arc<LiveSegment>> =
-            view.segments.iter().filter(|segment| next.inputs.contains(&segment.number)).cloned().collect();
-        assert_eq!(inputs.len(), next.inputs.len(), "a plan names live segments");
-        let writer = merge_segments(&inputs, next.window).map_err(|error| StorageError::Corrupt {
-            path: self.layout.segments.clone(),
-            offset: 0,
-            rule: error.to_string(),
-        })?;
-        let added = jobs.write_segments(vec![writer])?;
-        let removed = next.inputs.iter().copied().collect();
-        let change = Change { added, removed, flushed_seq: jobs.manifest.flushed_seq };
-        self.apply(jobs, change, None)
     }
 
     /// Lets series go that were not written to for a while, if just now nobody writes and nobody reads old epochs.
@@ -297,14 +253,9 @@ impl Database {
     }
 }
 
-fn candidate(segment: &LiveSegment) -> Candidate {
-    let meta = segment.meta();
-    Candidate {
-        number: segment.number,
-        tenant: meta.tenant.clone(),
-        window: meta.window,
-        span: meta.span,
-        rank: (meta.seq_max, meta.seq_min),
-        bytes: segment.bytes,
-    }
+/// The first of so many numbers for new segments. A number is used once, even where writing fails.
+pub(super) fn allocate(jobs: &mut Jobs, count: u64) -> u64 {
+    let first = jobs.manifest.next_segment;
+    jobs.manifest.next_segment += count;
+    first
 }

@@ -11,6 +11,7 @@ use crate::encoding::{ByteReader, ByteWriter, DecodeError, checksum};
 use crate::fs::Fs;
 
 use super::StorageError;
+use super::deletion::Deletion;
 
 const MAGIC: [u8; 8] = *b"perduman";
 const VERSION: u32 = 0;
@@ -30,6 +31,8 @@ pub(super) struct Manifest {
     pub(super) next_segment: u64,
     /// Numbers of the live segments.
     pub(super) segments: BTreeSet<u64>,
+    /// What is hidden of them, in the order of sequence numbers.
+    pub(super) deletions: Vec<Arc<Deletion>>,
 }
 
 impl Manifest {
@@ -46,15 +49,18 @@ impl Manifest {
             out.put_varint(number - last);
             last = *number;
         }
+        out.put_varint(self.deletions.len() as u64);
+        self.deletions.iter().for_each(|deletion| deletion.put(&mut out));
         let sum = checksum(out.as_slice());
         out.put_u32(sum);
         out.into_bytes()
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = ByteReader::new(bytes);
-        let body_len = bytes.len().checked_sub(4).ok_or(reader.error("manifest is cut off"))?;
+        let cut_off = DecodeError { offset: 0, rule: "manifest is cut off" };
+        let body_len = bytes.len().checked_sub(4).ok_or(cut_off)?;
         let (body, sum) = bytes.split_at(body_len);
+        let mut reader = ByteReader::new(body);
         if reader.array::<8>()? != MAGIC {
             return Err(DecodeError { offset: 0, rule: "file is not a manifest" });
         }
@@ -70,6 +76,7 @@ impl Manifest {
             next_log: reader.varint()?,
             next_segment: reader.varint()?,
             segments: BTreeSet::new(),
+            deletions: Vec::new(),
         };
         let mut number = 0_u64;
         for _ in 0..reader.count(1)? {
@@ -77,6 +84,10 @@ impl Manifest {
             number = number.checked_add(reader.varint()?).ok_or(place)?;
             manifest.segments.insert(number);
         }
+        for _ in 0..reader.count(5)? {
+            manifest.deletions.push(Arc::new(Deletion::read(&mut reader)?));
+        }
+        reader.finish()?;
         Ok(manifest)
     }
 }
@@ -190,10 +201,23 @@ fn warn_damaged(path: &Path, error: &DecodeError) {
 mod tests {
     use super::*;
     use crate::fs::RealFs;
+    use crate::model::{MatchOp, Matcher, TenantId, TimeSpan};
 
     fn manifest(generation: u64) -> Manifest {
-        let segments = BTreeSet::from([1, 5, generation + 7]);
-        Manifest { generation, flushed_seq: 99, next_log: 3, next_segment: 8, segments }
+        let matchers = vec![
+            Matcher::equal("job", "a"),
+            Matcher::new("zone", MatchOp::NotRegex, "x|y").expect("the pattern is sound"),
+        ];
+        let span = TimeSpan::new(-5, i64::MAX);
+        let deletion = Deletion { seq: 98, tenant: TenantId::new("t"), span, matchers };
+        Manifest {
+            generation,
+            flushed_seq: 99,
+            next_log: 3,
+            next_segment: 8,
+            segments: BTreeSet::from([1, 5, generation + 7]),
+            deletions: vec![Arc::new(deletion)],
+        }
     }
 
     #[test]

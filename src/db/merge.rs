@@ -35,6 +35,13 @@ pub(super) fn copy_row(row: &ColumnsRow<'_>, out: &mut Columns) {
     }
 }
 
+/// Appends the samples at times that are wanted to the row begun last in `out`.
+pub(super) fn copy_samples(row: &ColumnsRow<'_>, out: &mut Columns, is_wanted: impl Fn(i64) -> bool) {
+    (0..row.timestamps.len())
+        .filter(|at| is_wanted(row.timestamps[*at]))
+        .for_each(|at| copy_sample(row, at, out));
+}
+
 fn copy_sample(row: &ColumnsRow<'_>, at: usize, out: &mut Columns) {
     let (timestamp, start) = (row.timestamps[at], row.start_timestamps.get(at).copied().unwrap_or(0));
     match row.histograms.get(at).and_then(Option::as_ref) {

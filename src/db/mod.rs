@@ -9,6 +9,9 @@ mod background;
 mod claims;
 mod commit;
 mod compact;
+mod compaction;
+mod delete;
+mod deletion;
 mod error;
 mod flush;
 mod jobs;
@@ -33,6 +36,7 @@ use crate::wal::{LogLimits, LogWriter};
 use self::background::Background;
 use self::claims::Claims;
 use self::commit::{Committer, Seat};
+use self::deletion::Deletions;
 use self::flush::SegmentFiles;
 use self::jobs::Jobs;
 use self::manifest::ManifestStore;
@@ -59,6 +63,9 @@ pub struct Database {
     is_closed: AtomicBool,
     retention_ms: AtomicI64,
     counters: Counters,
+    files: SegmentFiles,
+    /// Held while segments are merged or dropped; taken before `jobs`.
+    compacting: Mutex<()>,
     jobs: Mutex<Jobs>,
     background: Background,
     directory_lock: Mutex<Option<Box<dyn DirectoryLock>>>,
@@ -104,6 +111,9 @@ impl Database {
             tracing::warn!(%error, "cannot remove a log file");
         }
         let seq_last = segments.iter().map(|s| s.meta().seq_max).fold(replayed.seq_max, u64::max);
+        // What is written from now on must not be hidden by a deletion that was made before.
+        let seq_last = manifest.deletions.iter().map(|deletion| deletion.seq).fold(seq_last, u64::max);
+        let deletions = Arc::new(Deletions::new(manifest.deletions.clone()));
         let sync_each = options.wal_sync == WalSync::Always;
         let seat = Seat { log, seq_last };
         let committer = Committer::new(seat, options.queue_bytes_max, sync_each, options.clock.clone());
@@ -114,14 +124,16 @@ impl Database {
         let idle_checked_ms = options.clock.now_ms();
         Ok(Arc::new(Self {
             head,
-            view: RwLock::new(Arc::new(View::new(segments, Vec::new(), epoch))),
+            view: RwLock::new(Arc::new(View::new(segments, Vec::new(), epoch, deletions))),
             committer,
             judging: Claims::default(),
             resolving: RwLock::default(),
             is_closed: AtomicBool::new(false),
             retention_ms: AtomicI64::new(options.retention_ms),
             counters,
-            jobs: Mutex::new(Jobs { manifest, manifests, files, idle_checked_ms }),
+            files,
+            compacting: Mutex::new(()),
+            jobs: Mutex::new(Jobs { manifest, manifests, idle_checked_ms }),
             background: Background::default(),
             directory_lock: Mutex::new(Some(directory_lock)),
             layout,
@@ -137,6 +149,7 @@ impl Database {
         self.committer.close();
         self.background.stop();
         // A job that runs is waited for: after this nobody writes to the directory.
+        let _compacting = lock(&self.compacting);
         let _jobs = lock(&self.jobs);
         let synced = self.committer.with_seat(|seat| seat.log.sync());
         lock(&self.directory_lock).take();
@@ -148,7 +161,7 @@ impl Database {
         self.retention_ms.store(retention_ms, Ordering::Relaxed);
     }
 
-    /// Starts the thread that flushes, compacts and drops what is too old.
+    /// Starts the threads that flush, compact and drop what is too old.
     pub fn start_background(self: &Arc<Self>) {
         self.background.start(self);
     }

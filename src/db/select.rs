@@ -15,6 +15,7 @@ use crate::storage::{
 };
 
 use super::Database;
+use super::deletion::Masked;
 use super::merge::merge_rows;
 use super::view::{LiveSegment, View};
 
@@ -111,7 +112,7 @@ impl NeededNames {
 
 /// Rows of one selection, with the segments and epochs that hold them.
 struct Rows {
-    segments: Vec<Arc<LiveSegment>>,
+    segments: Vec<Masked>,
     head: HeadReader,
     places: Vec<Place>,
     /// Where each row's places end.
@@ -145,7 +146,7 @@ impl Rows {
             match place {
                 Place::Segment { segment, row } => {
                     begin(out);
-                    self.segments[*segment as usize].reader.read(*row, self.span, out)?;
+                    self.segments[*segment as usize].read(*row, self.span, out)?;
                 }
                 Place::Head(row) => {
                     for epoch in 0..self.head.epochs() {
@@ -185,7 +186,7 @@ impl ReadRows for Rows {
         for (number, place) in self.places(row).iter().enumerate() {
             match place {
                 Place::Segment { segment, row } => {
-                    let found = self.segments[*segment as usize].reader.pieces(*row, self.span)?;
+                    let found = self.segments[*segment as usize].pieces(*row, self.span)?;
                     pieces.extend(found.into_iter().map(|piece| (number, piece)));
                 }
                 Place::Head(row) => pieces.extend(self.head_piece(row).map(|piece| (number, piece))),
@@ -236,7 +237,7 @@ impl Select for Database {
     ) -> Result<Selection, SelectError> {
         self.check_open()?;
         let view = self.view();
-        let segments = segments_within(&view, tenant, request.span);
+        let segments = segments_within(&view, tenant, request.span)?;
         let head = HeadReader::new(&view.pin_epochs(), tenant);
         let head_rows = self.head.select(tenant, request, &head, symbols);
         let mut found = find_in_segments(&segments, request)?;
@@ -257,7 +258,7 @@ impl Select for Database {
         };
         let needed = NeededNames::new(&request.labels_needed, symbols);
         let mut translators: Vec<Translator<'_>> =
-            segments.iter().map(|segment| Translator::new(segment)).collect();
+            segments.iter().map(|masked| Translator::new(&masked.segment)).collect();
         let limit = if request.limit == 0 { usize::MAX } else { request.limit };
         let (mut pairs, mut ends) = (Vec::new(), Vec::new());
         let mut samples = 0;
@@ -295,9 +296,9 @@ impl Select for Database {
         let head = HeadReader::new(&view.pin_epochs(), tenant);
         let mut names = BTreeSet::new();
         self.head.label_names(tenant, request.matcher_sets, request.span, &head, &mut names);
-        for segment in segments_within(&view, tenant, request.span) {
-            let rows = passing_rows(&segment, request.matcher_sets)?;
-            names.extend(segment.reader.label_names(rows.as_deref())?);
+        for segment in segments_within(&view, tenant, request.span)? {
+            let rows = segment.passing_rows(request.matcher_sets, request.span)?;
+            names.extend(segment.reader().label_names(rows.as_deref())?);
         }
         Ok(request.limited(names))
     }
@@ -313,9 +314,9 @@ impl Select for Database {
         let head = HeadReader::new(&view.pin_epochs(), tenant);
         let mut values = BTreeSet::new();
         self.head.label_values(tenant, name, request.matcher_sets, request.span, &head, &mut values);
-        for segment in segments_within(&view, tenant, request.span) {
-            let rows = passing_rows(&segment, request.matcher_sets)?;
-            values.extend(segment.reader.label_values(name, rows.as_deref(), request.limit)?);
+        for segment in segments_within(&view, tenant, request.span)? {
+            let rows = segment.passing_rows(request.matcher_sets, request.span)?;
+            values.extend(segment.reader().label_values(name, rows.as_deref(), request.limit)?);
         }
         Ok(request.limited(values))
     }
@@ -335,9 +336,10 @@ impl Select for Database {
         };
         for segment in view.segments.iter().filter(|segment| segment.meta().tenant == *tenant) {
             let passing = passing_rows(segment, matcher_sets)?;
+            let masked = view.deletions.masked(segment)?;
             for row in segment.reader.exemplar_rows()? {
                 if passing.as_ref().is_none_or(|passing| passing.binary_search(&row).is_ok()) {
-                    add(segment.reader.labels(row)?, segment.reader.exemplars(row, span)?);
+                    add(segment.reader.labels(row)?, masked.exemplars(row, span)?);
                 }
             }
         }
@@ -369,24 +371,21 @@ impl Select for Database {
     }
 }
 
-/// Live segments of a tenant that overlap a span, in the order in which later ones win.
-fn segments_within(view: &View, tenant: &TenantId, span: TimeSpan) -> Vec<Arc<LiveSegment>> {
+/// Live segments of a tenant that overlap a span, in the order in which later ones win, without what is deleted.
+fn segments_within(view: &View, tenant: &TenantId, span: TimeSpan) -> Result<Vec<Masked>, SegmentError> {
     let is_wanted =
         |segment: &&Arc<LiveSegment>| segment.meta().tenant == *tenant && segment.meta().span.overlaps(span);
-    view.segments.iter().filter(is_wanted).cloned().collect()
+    view.segments.iter().filter(is_wanted).map(|segment| view.deletions.masked(segment)).collect()
 }
 
-fn find_in_segments(
-    segments: &[Arc<LiveSegment>],
-    request: &SelectRequest<'_>,
-) -> Result<Vec<Found>, SelectError> {
+fn find_in_segments(segments: &[Masked], request: &SelectRequest<'_>) -> Result<Vec<Found>, SelectError> {
     let mut found = Vec::new();
     for (number, segment) in segments.iter().enumerate() {
         let number = u32::try_from(number).expect("segments are few");
-        for row in segment.reader.select(request.matchers)? {
-            let samples = segment.reader.sample_count(row, request.span)?;
+        for row in segment.reader().select(request.matchers)? {
+            let samples = segment.sample_count(row, request.span)?;
             if samples > 0 {
-                let fingerprint = segment.reader.fingerprint(row)?;
+                let fingerprint = segment.reader().fingerprint(row)?;
                 found.push(Found { fingerprint, samples, place: Place::Segment { segment: number, row } });
             }
         }

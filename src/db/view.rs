@@ -8,11 +8,15 @@ use crate::fs::{Fs, Mapping};
 use crate::head::{Epoch, PinnedEpoch};
 use crate::segment::{SegmentError, SegmentMeta, SegmentReader, Source};
 
+use super::deletion::{Deletions, TouchedRows};
+
 /// A segment in use. Its file is removed when it was superseded and nobody uses it any more.
 pub(super) struct LiveSegment {
     pub(super) number: u64,
     pub(super) reader: SegmentReader,
     pub(super) bytes: u64,
+    /// What deletions touch of it, as far as somebody asked.
+    pub(super) touched: TouchedRows,
     path: PathBuf,
     fs: Arc<dyn Fs>,
     is_superseded: AtomicBool,
@@ -31,6 +35,7 @@ impl LiveSegment {
             number,
             reader,
             bytes,
+            touched: TouchedRows::default(),
             path,
             fs: Arc::clone(fs),
             is_superseded: AtomicBool::new(false),
@@ -95,6 +100,8 @@ pub(super) struct View {
     pub(super) frozen: Vec<Arc<Epoch>>,
     /// What is being written.
     pub(super) current: Arc<Epoch>,
+    /// What is hidden of the segments.
+    pub(super) deletions: Arc<Deletions>,
 }
 
 impl View {
@@ -103,9 +110,10 @@ impl View {
         mut segments: Vec<Arc<LiveSegment>>,
         frozen: Vec<Arc<Epoch>>,
         current: Arc<Epoch>,
+        deletions: Arc<Deletions>,
     ) -> Self {
         segments.sort_by_key(|segment| (segment.meta().seq_max, segment.meta().seq_min, segment.number));
-        Self { segments, frozen, current }
+        Self { segments, frozen, current, deletions }
     }
 
     /// The epochs as they are now, oldest first.

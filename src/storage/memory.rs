@@ -112,6 +112,19 @@ impl MemoryStore {
     }
 }
 
+impl MemoryStore {
+    /// Deletes samples and exemplars within `span` of the series that pass one whole set of matchers.
+    pub fn delete(&self, tenant: &TenantId, matcher_sets: &[Vec<Matcher>], span: TimeSpan) {
+        let mut tenants = write(&self.tenants);
+        for series in tenants.entry(tenant.clone()).or_default().series.values_mut() {
+            if matcher_sets.iter().any(|set| series.matches(set)) {
+                series.samples.retain(|t, _| !span.contains(*t));
+                series.exemplars.retain(|t, _| !span.contains(*t));
+            }
+        }
+    }
+}
+
 impl Append for MemoryStore {
     fn append(
         &self,

@@ -1,5 +1,6 @@
 //! What the crate promises, by behaviour: one binary, a module for each.
 
+mod admin;
 mod agent;
 mod bad_rule_table;
 mod check_rules;

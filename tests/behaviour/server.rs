@@ -5,12 +5,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use perdura::Database;
 use perdura::clock::{Clock, SimulatedClock};
 use perdura::http::{App, Control, HttpOptions, Readiness, Services, listen, router, serve};
 use perdura::metrics::Registry;
 use perdura::model::{Exemplar, Labels, Metadata, MetricType, RegexMatcher, TenantId};
 use perdura::promql::{Engine, EngineOptions};
-use perdura::storage::{Acceptance, Append, Batch, MemoryStore};
+use perdura::storage::{Acceptance, Append, Batch, MemoryStore, Select};
 use tokio::sync::{mpsc, watch};
 
 /// Time that the server's clock shows, in seconds.
@@ -72,12 +73,26 @@ pub(crate) fn start(options: HttpOptions) -> TestServer {
 
 /// A server over a store.
 pub(crate) fn start_over(options: HttpOptions, store: Arc<MemoryStore>) -> TestServer {
+    start_with(options, store.clone(), store, None)
+}
+
+/// A server over a database.
+pub(crate) fn start_on(options: HttpOptions, database: &Arc<Database>) -> TestServer {
+    start_with(options, database.clone(), database.clone(), Some(Arc::clone(database)))
+}
+
+fn start_with(
+    options: HttpOptions,
+    append: Arc<dyn Append>,
+    select: Arc<dyn Select>,
+    database: Option<Arc<Database>>,
+) -> TestServer {
     let (sender, control) = mpsc::channel(4);
     let services = Services {
         clock: Clock::Simulated(SimulatedClock::at_ms(NOW * 1_000)),
-        append: store.clone(),
-        select: store,
-        database: None,
+        append,
+        select,
+        database,
         scrape: None,
         notifier: None,
         rules: None,
