@@ -10,6 +10,7 @@ mod query;
 mod segment;
 mod storage;
 mod text;
+mod users;
 mod wire;
 
 /// A target's body.
@@ -17,10 +18,12 @@ pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of its folder of seeds.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("cgroup", users::cgroup),
     ("chunk_decode", storage::chunk_decode),
     ("config", text::config),
     ("exposition_openmetrics", text::exposition_openmetrics),
     ("exposition_text", text::exposition_text),
+    ("pod_resources", users::pod_resources),
     ("promql_execute", query::promql_execute),
     ("promql_parse", query::promql_parse),
     ("relabel_config", text::relabel_config),

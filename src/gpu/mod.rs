@@ -7,6 +7,7 @@
 //! The list of fields, with what each is read from and which GPUs have it, is in [`fields`].
 
 pub mod fields;
+pub mod users;
 
 mod collector;
 mod counters;
