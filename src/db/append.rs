@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::head::{PinnedEpoch, SeriesPlace};
 use crate::model::{TenantId, TimeSpan, Timestamp};
-use crate::storage::{Acceptance, Append, AppendError, Batch, Columns, Outcome, SampleKind};
+use crate::storage::{
+    Acceptance, Append, AppendError, Batch, Columns, Outcome, RawLabels, SampleKind, SeriesHandle,
+};
 use crate::wal::{BatchEncoder, RejectedSet, SeriesUse};
 
 use super::Database;
-use super::commit::Pending;
+use super::commit::{Pending, series_use};
 use super::deletion::Masked;
 use super::judge::{Stored, Value, is_stateless, judge_stored, judge_times};
 use super::merge::merge_rows;
@@ -30,6 +32,7 @@ impl Append for Database {
         let _resolving = read(&self.resolving);
         let batch = self.without_known_metadata(tenant, batch);
         let places = self.head.resolve(tenant, &batch, self.options.clock.now_ms());
+        let places = places.ok_or(AppendError::Forgotten)?;
         if is_stateless(acceptance) {
             let rejections = judge_times(&batch, acceptance);
             return self.commit(tenant, batch, places, rejections);
@@ -48,6 +51,10 @@ impl Append for Database {
         let rejections = judge_stored(&batch, &places, acceptance, &stored);
         self.commit(tenant, batch, places, rejections)
     }
+
+    fn known_series(&self, tenant: &TenantId, raw: &[RawLabels]) -> Vec<Option<SeriesHandle>> {
+        self.head.known_series(tenant, raw)
+    }
 }
 
 impl Database {
@@ -59,10 +66,7 @@ impl Database {
         rejections: Vec<crate::storage::Rejection>,
     ) -> Result<Outcome, AppendError> {
         let rejected = RejectedSet::new(&rejections);
-        let used: Vec<SeriesUse> = places
-            .iter()
-            .map(|place| SeriesUse { reference: place.reference, fingerprint: place.fingerprint })
-            .collect();
+        let used: Vec<SeriesUse> = places.iter().map(series_use).collect();
         let encoded = BatchEncoder::new(&batch, &used, &rejected).encode(tenant);
         let accepted = |kind, len: usize| len - rejected.count_within(kind, &(0..len));
         let outcome = Outcome {
@@ -77,7 +81,7 @@ impl Database {
         }
         let metadata = batch.metadata.clone();
         let pending = Pending::new(tenant.clone(), batch, places, rejected, encoded);
-        self.committer.commit(pending, &|| Arc::clone(&self.view().current))?;
+        self.committer.commit(pending, self)?;
         for entry in &metadata {
             self.head.add_metadata(tenant, &entry.metric, &entry.metadata);
         }

@@ -4,15 +4,17 @@
 //! waits, its own batch among it; the others sleep until their answer is there. This is a committer thread without
 //! the thread: a lone writer pays no hand-over, and a test without threads is deterministic.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 
 use crate::clock::Clock;
 use crate::head::{Epoch, Publication, SeriesPlace};
 use crate::model::TenantId;
-use crate::storage::{AppendError, Batch};
+use crate::storage::{AppendError, Batch, BatchSeries, SeriesIdentity};
 use crate::wal::{EncodedBatch, LogError, LogWriter, RejectedSet, SeriesUse};
 
+use super::Database;
 use crate::lock::lock;
 
 /// Most bytes that one group gathers: a group that grows without end would delay the first of it.
@@ -42,8 +44,14 @@ impl Pending {
 
     /// What it occupies while it waits: the records, and the batch that they were made from.
     fn bytes(&self) -> usize {
-        self.encoded.len() + self.batch.label_bytes.len()
+        let entries = size_of::<BatchSeries>() * self.batch.series.len();
+        self.encoded.len() + self.batch.label_bytes.len() + entries
     }
+}
+
+/// A series as the log knows it.
+pub(super) fn series_use(place: &SeriesPlace) -> SeriesUse {
+    SeriesUse { reference: place.reference, fingerprint: place.fingerprint }
 }
 
 /// What only the one who sits in the seat may touch.
@@ -85,13 +93,8 @@ impl Committer {
         }
     }
 
-    /// Queues a batch and answers when it is durable and published, or when it is known to be neither.
-    /// `current` tells the epoch to publish to; it is asked from the seat.
-    pub(super) fn commit(
-        &self,
-        pending: Pending,
-        current: &dyn Fn() -> Arc<Epoch>,
-    ) -> Result<(), AppendError> {
+    /// Queues a batch and answers when it is durable and published to `database`, or when it is known to be neither.
+    pub(super) fn commit(&self, pending: Pending, database: &Database) -> Result<(), AppendError> {
         let pending = Arc::new(pending);
         let mut queue = lock(&self.queue);
         if queue.is_closed {
@@ -111,9 +114,9 @@ impl Committer {
                 continue;
             }
             queue.is_taken = true;
-            let group = Group { committer: self, members: take_group(&mut queue) };
+            let group = Group { committer: self, database, members: take_group(&mut queue) };
             drop(queue);
-            group.commit(current);
+            group.commit();
             drop(group);
             queue = lock(&self.queue);
         }
@@ -147,15 +150,17 @@ fn take_group(queue: &mut Queue) -> Vec<Arc<Pending>> {
 /// Batches that are being committed. Dropping it frees the seat and wakes everybody, also after a panic.
 struct Group<'a> {
     committer: &'a Committer,
+    database: &'a Database,
     members: Vec<Arc<Pending>>,
 }
 
 impl Group<'_> {
-    fn commit(&self, current: &dyn Fn() -> Arc<Epoch>) {
+    fn commit(&self) {
         let mut seat = lock(&self.committer.seat);
         match self.write(&mut seat) {
             Ok(seqs) => {
-                let epoch = current();
+                // From the seat: no flush begins between the log and the head.
+                let epoch = Arc::clone(&self.database.view().current);
                 for (member, seq) in self.members.iter().zip(seqs) {
                     self.publish(&epoch, member, seq);
                     member.answer.set(Ok(())).expect("a batch is answered once");
@@ -177,15 +182,25 @@ impl Group<'_> {
             let now_us = u64::try_from(self.committer.clock.now_us()).unwrap_or(0);
             seat.seq_last = now_us.max(seat.seq_last + 1);
             seqs.push(seat.seq_last);
-            let used: Vec<SeriesUse> = member
-                .places
-                .iter()
-                .map(|place| SeriesUse { reference: place.reference, fingerprint: place.fingerprint })
-                .collect();
-            seat.log.stage(seat.seq_last, &member.tenant, &member.batch, &used, &member.encoded);
+            let used: Vec<SeriesUse> = member.places.iter().map(series_use).collect();
+            let labels = |at| self.labels(member, at);
+            seat.log.stage(seat.seq_last, &member.tenant, &used, &member.encoded, labels);
         }
         seat.log.commit(self.committer.sync_each)?;
         Ok(seqs)
+    }
+
+    /// Canonical labels of a series of a batch; the head has them where the batch came without.
+    fn labels<'b>(&self, member: &'b Pending, at: usize) -> Cow<'b, [u8]> {
+        match member.batch.identity(at) {
+            SeriesIdentity::Known(_) => {
+                let labels = self.database.head.labels(&member.tenant, member.places[at]);
+                Cow::Owned(labels.as_bytes().to_vec())
+            }
+            SeriesIdentity::Labels | SeriesIdentity::Raw(_) => {
+                Cow::Borrowed(member.batch.labels_of(&member.batch.series[at]))
+            }
+        }
     }
 
     fn publish(&self, epoch: &Epoch, member: &Pending, seq: u64) {

@@ -198,7 +198,7 @@ fn replay_file(
 fn publish_logged(head: &Head, epoch: &Arc<Epoch>, clock: &Clock, logged: &LoggedBatch) {
     let now_ms = clock.now_ms();
     let LoggedBatch { seq, tenant, batch } = logged;
-    let places = head.resolve(tenant, batch, now_ms);
+    let places = head.resolve(tenant, batch, now_ms).expect("the log names series by their labels");
     for entry in &batch.metadata {
         head.add_metadata(tenant, &entry.metric, &entry.metadata);
     }

@@ -12,7 +12,7 @@ use crate::wal::RejectedSet;
 
 use super::buffer::{Buffer, Order};
 use super::index::Slot;
-use super::series::{SeriesPlace, by_shard};
+use super::series::SeriesPlace;
 use crate::lock::{lock, read, write};
 
 /// Samples of all tenants that came between two flushes. One thread publishes, any number read; once the next epoch
@@ -74,19 +74,18 @@ impl EpochTenant {
     }
 
     fn publish_floats(&self, order: Order, batch: &Batch, places: &[SeriesPlace], rejected: &RejectedSet) {
-        for (shard, members) in by_shard(places, self.shards.len()).iter() {
-            let mut buffers = write(&self.shards[shard]);
-            for &member in members {
-                let series = &batch.series[member as usize];
-                if series.floats.is_empty() {
-                    continue;
-                }
-                let buffer = buffer_at(&mut buffers, places[member as usize].slot);
-                for index in series.floats.clone() {
-                    if !rejected.contains(SampleKind::Float, index) {
-                        let entry = &batch.floats[index];
-                        buffer.push_float(order, entry.timestamp, entry.start_timestamp, entry.value);
-                    }
+        // Nobody else holds two of these locks.
+        let mut shards: Vec<_> = self.shards.iter().map(|shard| write(shard)).collect();
+        let is_whole = rejected.is_empty();
+        for (series, place) in batch.series.iter().zip(places) {
+            if series.floats.is_empty() {
+                continue;
+            }
+            let buffer = buffer_at(&mut shards[place.shard as usize], place.slot);
+            for index in series.floats.clone() {
+                if is_whole || !rejected.contains(SampleKind::Float, index) {
+                    let entry = &batch.floats[index];
+                    buffer.push_float(order, entry.timestamp, entry.start_timestamp, entry.value);
                 }
             }
         }

@@ -11,6 +11,7 @@ mod buffer;
 mod epoch;
 mod facts;
 mod index;
+mod known;
 mod select;
 mod series;
 mod texts;
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 
 use crate::model::{Exemplar, Labels, Metadata, TenantId, TimeSpan, Timestamp};
-use crate::storage::{Batch, Columns};
+use crate::storage::{Batch, Columns, RawLabels, SeriesHandle};
 
 use self::series::SeriesTable;
 use crate::lock::{lock, read, write};
@@ -73,8 +74,14 @@ impl Head {
     }
 
     /// Places of a batch's series, in its order; makes those that are new. They become visible with their samples.
-    pub fn resolve(&self, tenant: &TenantId, batch: &Batch, now_ms: Timestamp) -> Vec<SeriesPlace> {
+    /// `None` where the batch names a series by a handle and some series have left since that was given out.
+    pub fn resolve(&self, tenant: &TenantId, batch: &Batch, now_ms: Timestamp) -> Option<Vec<SeriesPlace>> {
         self.table_or_new(tenant).resolve(batch, &self.references, seconds(now_ms))
+    }
+
+    /// Handles of the series that came with these raw labels before, in this order.
+    pub fn known_series(&self, tenant: &TenantId, raw: &[RawLabels]) -> Vec<Option<SeriesHandle>> {
+        self.table(tenant).map_or_else(Vec::new, |table| table.known().find(raw))
     }
 
     /// Labels of a series.
@@ -190,6 +197,7 @@ impl Head {
         let tables: Vec<_> = read(&self.tenants).iter().map(|(n, t)| (n.clone(), Arc::clone(t))).collect();
         for (tenant, table) in tables {
             let part = current.tenant(&tenant);
+            let mut removed_of_table = 0;
             for (at, shard) in table.shards.iter().enumerate() {
                 let busy: Vec<bool> = part.as_ref().map_or_else(Vec::new, |part| {
                     read(part.shard(at)).iter().map(|buffer| !buffer.is_empty()).collect()
@@ -203,6 +211,10 @@ impl Head {
                 };
                 let removed = write(shard).remove_idle(seconds(used_before_ms), is_idle);
                 self.removed.fetch_add(removed, Ordering::Relaxed);
+                removed_of_table += removed;
+            }
+            if removed_of_table > 0 {
+                table.forget_removed();
             }
         }
     }

@@ -6,9 +6,10 @@ use std::sync::RwLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::model::{Fingerprint, Labels};
-use crate::storage::Batch;
+use crate::storage::{Batch, SeriesIdentity};
 
 use super::index::{PairNumber, ShardIndex, Slot};
+use super::known::{KnownTable, unpack};
 use crate::lock::{read, write};
 
 /// A series of a batch, found in the head.
@@ -20,6 +21,13 @@ pub struct SeriesPlace {
     pub reference: u64,
     pub(super) shard: u32,
     pub(super) slot: Slot,
+}
+
+impl SeriesPlace {
+    #[cfg(test)]
+    pub(super) fn new(fingerprint: Fingerprint, reference: u64, shard: u32, slot: Slot) -> Self {
+        Self { fingerprint, reference, shard, slot }
+    }
 }
 
 /// A series that the head knows, with or without samples.
@@ -34,9 +42,9 @@ pub(super) struct SeriesEntry {
     pub(super) is_live: bool,
 }
 
-/// Half a fingerprint is already a hash.
+/// Of what is a hash already.
 #[derive(Default)]
-struct Identity(u64);
+pub(super) struct Identity(u64);
 
 impl Hasher for Identity {
     fn finish(&self) -> u64 {
@@ -102,6 +110,17 @@ impl SeriesShard {
         slot
     }
 
+    /// The place of a live series, which is thereby written to.
+    fn use_place(&self, shard: u32, slot: Slot, now_s: u32) -> SeriesPlace {
+        let entry = &self.entries[slot as usize];
+        debug_assert!(entry.is_live, "only live series are found");
+        // Seconds pass rarely between two batches: most often there is nothing to write.
+        if entry.used_s.load(Ordering::Relaxed) < now_s {
+            entry.used_s.fetch_max(now_s, Ordering::Relaxed);
+        }
+        SeriesPlace { fingerprint: entry.fingerprint, reference: entry.reference, shard, slot }
+    }
+
     /// Removes the series that were not written to since `used_before_s` and that `is_idle`. Returns how many.
     pub(super) fn remove_idle(&mut self, used_before_s: u32, is_idle: impl Fn(Slot) -> bool) -> u64 {
         let mut removed: Vec<Slot> = Vec::new();
@@ -134,10 +153,7 @@ impl SeriesShard {
     /// Labels of a series.
     pub(super) fn labels(&self, slot: Slot) -> Labels {
         let pairs = self.entries[slot as usize].pairs.iter();
-        Labels::from_pairs(pairs.map(|pair| {
-            let label = self.index.label(*pair);
-            (label.name, label.value)
-        }))
+        Labels::default().overridden(pairs.map(|pair| self.index.label(*pair)))
     }
 
     /// How many series there are.
@@ -150,13 +166,14 @@ impl SeriesShard {
 #[derive(Debug)]
 pub(super) struct SeriesTable {
     pub(super) shards: Box<[RwLock<SeriesShard>]>,
+    known: KnownTable,
 }
 
 impl SeriesTable {
     /// `shards`: a power of two.
     pub(super) fn new(shards: usize) -> Self {
         assert!(shards.is_power_of_two(), "shards are chosen by the lowest bits");
-        Self { shards: (0..shards).map(|_| RwLock::default()).collect() }
+        Self { shards: (0..shards).map(|_| RwLock::default()).collect(), known: KnownTable::new(shards) }
     }
 
     fn shard_of(&self, fingerprint: Fingerprint) -> usize {
@@ -164,103 +181,77 @@ impl SeriesTable {
         usize::try_from(fingerprint.0 & mask).expect("there are fewer shards than an index can count")
     }
 
-    /// Places of a batch's series, in its order; makes those that are new. Locks each shard once or twice.
-    pub(super) fn resolve(&self, batch: &Batch, references: &AtomicU64, now_s: u32) -> Vec<SeriesPlace> {
-        let mut places: Vec<SeriesPlace> = batch
-            .series
-            .iter()
-            .map(|series| {
-                let fingerprint = Fingerprint::of(batch.labels_of(series));
-                let shard = u32::try_from(self.shard_of(fingerprint)).expect("shards are few");
-                SeriesPlace { fingerprint, reference: 0, shard, slot: 0 }
-            })
-            .collect();
-        for (shard, members) in by_shard(&places, self.shards.len()).iter() {
-            let unknown = self.find_known(shard, members, &mut places, now_s);
-            if !unknown.is_empty() {
-                self.create_unknown(shard, &unknown, &mut places, batch, references, now_s);
-            }
-        }
-        places
+    /// See [`KnownTable`].
+    pub(super) fn known(&self) -> &KnownTable {
+        &self.known
     }
 
-    fn find_known(&self, shard: usize, members: &[u32], places: &mut [SeriesPlace], now_s: u32) -> Vec<u32> {
-        let shard = read(&self.shards[shard]);
-        let mut unknown = Vec::new();
-        for &member in members {
-            let place = &mut places[member as usize];
-            match shard.find(place.fingerprint) {
-                Some(slot) => {
-                    let entry = &shard.entries[slot as usize];
-                    entry.used_s.fetch_max(now_s, Ordering::Relaxed);
-                    (place.slot, place.reference) = (slot, entry.reference);
-                }
-                None => unknown.push(member),
-            }
-        }
-        unknown
-    }
-
-    fn create_unknown(
+    /// Places of a batch's series, in its order; makes those that are new. Locks each shard once, and once more for each
+    /// new series. `None` where the batch names a series by a handle whose time is over.
+    pub(super) fn resolve(
         &self,
-        shard: usize,
-        unknown: &[u32],
-        places: &mut [SeriesPlace],
         batch: &Batch,
         references: &AtomicU64,
         now_s: u32,
-    ) {
-        let mut shard = write(&self.shards[shard]);
-        for &member in unknown {
-            let place = &mut places[member as usize];
-            // Another request, or an earlier entry of this batch, may have made it meanwhile.
-            let slot = shard.find(place.fingerprint).unwrap_or_else(|| {
-                let canonical = batch.labels_of(&batch.series[member as usize]);
-                let labels = Labels::from_bytes(canonical).expect("a batch holds canonical labels");
-                let reference = references.fetch_add(1, Ordering::Relaxed);
-                shard.create(place.fingerprint, &labels, reference, now_s)
-            });
-            (place.slot, place.reference) = (slot, shard.entries[slot as usize].reference);
+    ) -> Option<Vec<SeriesPlace>> {
+        let mut places = Vec::with_capacity(batch.series.len());
+        let mut unknown = Vec::new();
+        {
+            let generation = self.known.generation();
+            let shards: Vec<_> = self.shards.iter().map(read).collect();
+            for (at, series) in batch.series.iter().enumerate() {
+                let (shard, found, fingerprint) = match batch.identity(at) {
+                    SeriesIdentity::Known(handle) if handle.generation != generation => return None,
+                    SeriesIdentity::Known(handle) => {
+                        let (shard, slot) = unpack(handle.place);
+                        (shard as usize, Some(slot), None)
+                    }
+                    SeriesIdentity::Labels | SeriesIdentity::Raw(_) => {
+                        let fingerprint = Fingerprint::of(batch.labels_of(series));
+                        let shard = self.shard_of(fingerprint);
+                        (shard, shards[shard].find(fingerprint), Some(fingerprint))
+                    }
+                };
+                let number = u32::try_from(shard).expect("shards are few");
+                places.push(match found {
+                    Some(slot) => shards[shard].use_place(number, slot, now_s),
+                    None => {
+                        unknown.push(at);
+                        let fingerprint = fingerprint.expect("a handle leads to a place");
+                        SeriesPlace { fingerprint, reference: 0, shard: number, slot: 0 }
+                    }
+                });
+            }
         }
+        for at in unknown {
+            self.create(&mut places[at], batch.labels_of(&batch.series[at]), references, now_s);
+        }
+        self.known.learn(batch, &places, self.len());
+        Some(places)
     }
-}
 
-/// A batch's series by shard, in the batch's order within each.
-#[derive(Debug)]
-pub(super) struct ByShard {
-    members: Vec<u32>,
-    /// Where each shard's members end.
-    ends: Vec<usize>,
-}
+    fn create(&self, place: &mut SeriesPlace, canonical: &[u8], references: &AtomicU64, now_s: u32) {
+        let mut shard = write(&self.shards[place.shard as usize]);
+        // Another request, or an earlier entry of this batch, may have made it meanwhile.
+        place.slot = shard.find(place.fingerprint).unwrap_or_else(|| {
+            let labels = Labels::from_bytes(canonical).expect("a batch holds canonical labels");
+            let reference = references.fetch_add(1, Ordering::Relaxed);
+            shard.create(place.fingerprint, &labels, reference, now_s)
+        });
+        place.reference = shard.entries[place.slot as usize].reference;
+    }
 
-impl ByShard {
-    /// Shards that have members, with them.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &[u32])> {
-        self.ends.iter().enumerate().filter_map(|(shard, &end)| {
-            let start = if shard == 0 { 0 } else { self.ends[shard - 1] };
-            (start < end).then(|| (shard, &self.members[start..end]))
-        })
+    /// Tells the table of known series that some have left.
+    pub(super) fn forget_removed(&self) {
+        self.known.retain(|place| {
+            let (shard, slot) = unpack(place);
+            read(&self.shards[shard as usize]).entries[slot as usize].is_live
+        });
     }
-}
 
-/// Sorts series into shards by counting.
-pub(super) fn by_shard(places: &[SeriesPlace], shards: usize) -> ByShard {
-    let mut starts = vec![0_usize; shards];
-    for place in places {
-        starts[place.shard as usize] += 1;
+    fn len(&self) -> usize {
+        self.shards.iter().map(|shard| read(shard).len()).sum()
     }
-    let mut sum = 0;
-    for start in &mut starts {
-        sum += std::mem::replace(start, sum);
-    }
-    let mut members = vec![0_u32; places.len()];
-    for (at, place) in places.iter().enumerate() {
-        let next = &mut starts[place.shard as usize];
-        members[*next] = u32::try_from(at).expect("a batch has fewer than 2^32 series");
-        *next += 1;
-    }
-    // Each start has moved to its shard's end.
-    ByShard { members, ends: starts }
 }
 
 #[cfg(test)]
@@ -275,14 +266,18 @@ mod tests {
         batch
     }
 
+    fn resolve(table: &SeriesTable, names: &[&str], references: &AtomicU64, now_s: u32) -> Vec<SeriesPlace> {
+        table.resolve(&batch(names), references, now_s).expect("they come with labels")
+    }
+
     #[test]
     fn a_series_has_one_place() {
         let table = SeriesTable::new(4);
         let references = AtomicU64::new(1);
-        let first = table.resolve(&batch(&["a", "b", "a"]), &references, 0);
+        let first = resolve(&table, &["a", "b", "a"], &references, 0);
         assert_eq!(first[0], first[2]);
         assert_ne!(first[0].reference, first[1].reference);
-        assert_eq!(table.resolve(&batch(&["b"]), &references, 0), [first[1]]);
+        assert_eq!(resolve(&table, &["b"], &references, 0), [first[1]]);
         let shard = read(&table.shards[first[1].shard as usize]);
         assert_eq!(shard.labels(first[1].slot).metric_name(), "b");
     }
@@ -291,11 +286,11 @@ mod tests {
     fn idle_series_leave_and_their_slots_are_used_again() {
         let table = SeriesTable::new(1);
         let references = AtomicU64::new(1);
-        let old = table.resolve(&batch(&["a", "b"]), &references, 10);
-        table.resolve(&batch(&["b"]), &references, 20);
+        let old = resolve(&table, &["a", "b"], &references, 10);
+        resolve(&table, &["b"], &references, 20);
         assert_eq!(write(&table.shards[0]).remove_idle(15, |_| true), 1);
         assert_eq!(read(&table.shards[0]).len(), 1);
-        let new = table.resolve(&batch(&["c", "b", "a"]), &references, 30);
+        let new = resolve(&table, &["c", "b", "a"], &references, 30);
         assert_eq!((new[0].slot, new[1]), (old[0].slot, old[1]));
         assert!(new[2].reference > old[0].reference, "a number is never used again");
     }

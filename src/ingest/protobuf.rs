@@ -109,6 +109,41 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// Goes on at a byte of this message that was read before, or at its end.
+    ///
+    /// # Panics
+    /// Where the byte is behind the end or before what was read.
+    pub fn skip_to(&mut self, offset: usize) {
+        assert!((self.at..=self.end).contains(&offset), "the place lies ahead in this message");
+        self.at = offset;
+    }
+
+    /// Steps over the fields `field` (below 16, with a length) that come next, however many they are, and returns their
+    /// bytes with tags and lengths. Stops before the first one that is cut off.
+    ///
+    /// # Panics
+    /// Where `field` is 16 or above.
+    #[inline]
+    pub fn leading(&mut self, field: u32) -> &'a [u8] {
+        let key = u8::try_from(field << 3).expect("fields below 16 have keys of one byte");
+        assert!(key < 0x80, "fields below 16 have keys of one byte");
+        let key = key | WireType::Bytes.number();
+        let start = self.at;
+        while self.body[self.at..self.end].first() == Some(&key) {
+            let before = self.at;
+            self.at += 1;
+            let len = self.raw_varint(self.message).ok().and_then(|len| usize::try_from(len).ok());
+            match len.filter(|len| *len <= self.end - self.at) {
+                Some(len) => self.at += len,
+                None => {
+                    self.at = before;
+                    break;
+                }
+            }
+        }
+        &self.body[start..self.at]
+    }
+
     /// Bytes of this message that are left.
     pub fn remaining(&self) -> usize {
         self.end - self.at
@@ -391,6 +426,19 @@ mod tests {
             reader.repeated_sint64(tag, "one", &mut numbers).expect("sound numbers");
         }
         assert_eq!(numbers, [1, -1, 2, 3]);
+    }
+
+    #[test]
+    fn leading_fields_are_taken_whole() {
+        let body = [0x0a, 1, b'a', 0x0a, 0, 0x12, 0, 0x0a, 1, b'b', 0x0a, 9];
+        let mut reader = Reader::new(&body, "test");
+        assert_eq!((reader.leading(1), reader.offset()), (&body[..5], 5));
+        assert_eq!(reader.leading(1), b"");
+        reader.skip_to(7);
+        // The last one is cut off.
+        assert_eq!(reader.leading(1), &body[7..10]);
+        let tag = only_tag(&mut reader);
+        assert!(reader.bytes(tag, "one").is_err());
     }
 
     #[test]

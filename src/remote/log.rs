@@ -535,7 +535,10 @@ impl Group<'_> {
             let encoded = BatchEncoder::new(&member.batch, &used, &rejected).encode(&member.tenant);
             if !encoded.is_empty() {
                 seat.seq_last = now_us.max(seat.seq_last + 1);
-                seat.log.stage(seat.seq_last, &member.tenant, &member.batch, &used, &encoded);
+                let batch = &member.batch;
+                seat.log.stage(seat.seq_last, &member.tenant, &used, &encoded, |at| {
+                    batch.labels_of(&batch.series[at])
+                });
                 is_staged = true;
             }
             outcomes.push(outcome);

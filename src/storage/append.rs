@@ -20,6 +20,34 @@ pub struct Batch {
     pub exemplars: Vec<ExemplarEntry>,
     /// Metadata of metric families.
     pub metadata: Vec<MetadataEntry>,
+    /// How each series is told apart: empty where all of them are by their labels, else one for each series.
+    pub identities: Vec<SeriesIdentity>,
+}
+
+/// Hash of the bytes that a series' labels came as, under a key that senders do not know. 128 bits, as a series'
+/// fingerprint has: two label sets with one hash do not occur.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RawLabels(pub u128);
+
+/// A store's own name for a series that it knows; means nothing to another store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeriesHandle {
+    /// Where the store keeps the series.
+    pub place: u64,
+    /// Until when the store promises to keep it there.
+    pub generation: u64,
+}
+
+/// How a series of a batch is told apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SeriesIdentity {
+    /// By its labels.
+    #[default]
+    Labels,
+    /// By its labels; the store may know it by this hash the next time.
+    Raw(RawLabels),
+    /// The store said that it knows the series ([`Append::known_series`]): it comes without labels.
+    Known(SeriesHandle),
 }
 
 /// One series of a batch.
@@ -117,7 +145,7 @@ impl Batch {
         self.metadata.push(MetadataEntry { metric: metric.to_owned(), metadata });
     }
 
-    /// Canonical label bytes of a series.
+    /// Canonical label bytes of a series; empty for one that is known without them.
     pub fn labels_of(&self, series: &BatchSeries) -> &[u8] {
         &self.label_bytes[series.labels.clone()]
     }
@@ -133,6 +161,11 @@ impl Batch {
     /// Samples in all, floats and histograms.
     pub fn sample_count(&self) -> usize {
         self.floats.len() + self.histograms.len()
+    }
+
+    /// How a series is told apart.
+    pub fn identity(&self, series: usize) -> SeriesIdentity {
+        self.identities.get(series).copied().unwrap_or_default()
     }
 
     fn current(&mut self) -> &mut BatchSeries {
@@ -277,6 +310,9 @@ pub enum AppendError {
     /// Too much is waiting to be written. Worth trying again later.
     #[error("too many writes are waiting")]
     Busy,
+    /// A series that came without labels has left the store since it was asked for. Worth trying again with labels.
+    #[error("a series is no longer known without its labels")]
+    Forgotten,
     /// The store is closed.
     #[error("storage is closed")]
     Closed,
@@ -291,4 +327,10 @@ pub trait Append: Send + Sync {
         batch: Batch,
         acceptance: &Acceptance,
     ) -> Result<Outcome, AppendError>;
+
+    /// The series that were written with these raw labels before ([`SeriesIdentity::Raw`]), in this order. Empty where
+    /// the store keeps no such memory.
+    fn known_series(&self, _tenant: &TenantId, _raw: &[RawLabels]) -> Vec<Option<SeriesHandle>> {
+        Vec::new()
+    }
 }

@@ -16,7 +16,8 @@ mod select;
 
 pub use append::{
     Acceptance, Append, AppendError, Batch, BatchSeries, DuplicatePolicy, ExemplarEntry, FloatEntry,
-    HistogramEntry, MetadataEntry, OutOfOrder, Outcome, RejectReason, Rejection, SampleKind,
+    HistogramEntry, MetadataEntry, OutOfOrder, Outcome, RawLabels, RejectReason, Rejection, SampleKind,
+    SeriesHandle, SeriesIdentity,
 };
 pub use columns::{Columns, ColumnsRow};
 pub use memory::MemoryStore;

@@ -330,7 +330,7 @@ mod tests {
             let rejected = RejectedSet::default();
             let encoded = BatchEncoder::new(&batch, &used, &rejected).encode(&TenantId::new("t"));
             log.begin_group().expect("the disk works");
-            log.stage(seq, &TenantId::new("t"), &batch, &used, &encoded);
+            log.stage(seq, &TenantId::new("t"), &used, &encoded, |at| batch.labels_of(&batch.series[at]));
             log.commit(true).expect("the disk works");
         }
         fs.read(&directory.path().join(log_file_name(1))).expect("the file is there")

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use crate::fs::{AppendFile, Fs};
 use crate::model::TenantId;
-use crate::storage::Batch;
 
 use super::encode::{EncodedBatch, SeriesUse, series_record};
 use super::record::{FILE_HEADER_BYTES, PAYLOAD_BYTES_MAX, RECORD_HEADER_BYTES, RecordHeader, file_header};
@@ -123,22 +122,21 @@ impl LogWriter {
     }
 
     /// Adds a batch's records to the group, behind definitions of those of its series that the file does not have.
-    pub fn stage(
+    /// `labels`: canonical bytes of the labels of one of `series`.
+    pub fn stage<L: AsRef<[u8]>>(
         &mut self,
         seq: u64,
         tenant: &TenantId,
-        batch: &Batch,
         series: &[SeriesUse],
         encoded: &EncodedBatch,
+        labels: impl Fn(usize) -> L,
     ) {
         let current = self.current.as_mut().expect("a group was begun");
         let undefined: Vec<usize> =
             (0..series.len()).filter(|index| current.defined.insert(series[*index].reference)).collect();
         if !undefined.is_empty() {
-            let definitions = series_record(
-                tenant,
-                undefined.iter().map(|&at| (series[at].reference, batch.labels_of(&batch.series[at]))),
-            );
+            let definitions =
+                series_record(tenant, undefined.iter().map(|&at| (series[at].reference, labels(at))));
             current.definition_bytes += definitions.len() as u64;
             push_records(&mut self.group, &current.facts, seq, &definitions);
         }

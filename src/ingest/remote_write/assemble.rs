@@ -9,7 +9,7 @@ use crate::model::{
     Exemplar, Histogram, HistogramError, LABEL_TEXT_BYTES_MAX, Label, LabelsBuilder, METRIC_NAME, Metadata,
     Timestamp, is_valid_label_name, push_label,
 };
-use crate::storage::{BatchSeries, FloatEntry, HistogramEntry};
+use crate::storage::{BatchSeries, FloatEntry, HistogramEntry, RawLabels, SeriesHandle, SeriesIdentity};
 
 use super::WriteRequestError;
 use super::decode::Decoded;
@@ -64,9 +64,24 @@ pub(super) struct Assembler<'a> {
     floats_start: usize,
     histograms_start: usize,
     exemplars_start: usize,
+    /// Whether it is kept how series are told apart.
+    has_identities: bool,
 }
 
+/// Most series that room is made for before they are read.
+const RESERVED_MAX: usize = 1 << 14;
+
 impl<'a> Assembler<'a> {
+    /// Begins a request with about so many series that the store may know; 0 where it knows none.
+    pub(super) fn begin_request(&mut self, series: usize) {
+        self.has_identities = series > 0;
+        let batch = &mut self.decoded.batch;
+        let series = series.min(RESERVED_MAX);
+        batch.series.reserve(series);
+        batch.identities.reserve(series);
+        batch.floats.reserve(series);
+    }
+
     pub(super) fn begin_series(&mut self) {
         let batch = &self.decoded.batch;
         self.floats_start = batch.floats.len();
@@ -169,8 +184,8 @@ impl<'a> Assembler<'a> {
     }
 
     /// Ends the series by its labels, which are sorted then. Where they are no series' labels, all of it is taken
-    /// out again.
-    pub(super) fn end_series(&mut self) -> Result<(), LabelProblem> {
+    /// out again. `raw`: by what the store may know it the next time.
+    pub(super) fn end_series(&mut self, raw: Option<RawLabels>) -> Result<(), LabelProblem> {
         // Senders write labels in order: one pass then shows that none is twice, too.
         let is_rising = self.labels.windows(2).all(|pair| pair[0].name < pair[1].name);
         if !is_rising {
@@ -184,8 +199,22 @@ impl<'a> Assembler<'a> {
             let labels = &self.labels;
             self.decoded.problems.push(|| format!("{error} for series {}", Shown(labels)));
         }
-        self.put_series();
+        let start = self.decoded.batch.label_bytes.len();
+        if self.put_series(start, raw.map_or(SeriesIdentity::Labels, SeriesIdentity::Raw)) {
+            let batch = &mut self.decoded.batch;
+            for label in self.labels.iter().filter(|label| !label.value.is_empty()) {
+                push_label(&mut batch.label_bytes, *label);
+            }
+            let end = batch.label_bytes.len();
+            batch.series.last_mut().expect("it was put there").labels.end = end;
+        }
         Ok(())
+    }
+
+    /// Ends a series that the store knows.
+    pub(super) fn end_known(&mut self, handle: SeriesHandle) {
+        let start = self.decoded.batch.label_bytes.len();
+        self.put_series(start, SeriesIdentity::Known(handle));
     }
 
     /// Takes out what the series under way has put into the batch.
@@ -196,13 +225,14 @@ impl<'a> Assembler<'a> {
         batch.exemplars.truncate(self.exemplars_start);
     }
 
-    fn put_series(&mut self) {
+    /// Puts the series into the batch, yet without labels; `false` where it has no samples.
+    fn put_series(&mut self, labels_start: usize, identity: SeriesIdentity) -> bool {
         let batch = &mut self.decoded.batch;
         let floats = self.floats_start..batch.floats.len();
         let histograms = self.histograms_start..batch.histograms.len();
         let exemplars = self.exemplars_start..batch.exemplars.len();
         if floats.is_empty() && histograms.is_empty() && exemplars.is_empty() {
-            return;
+            return false;
         }
         // An exemplar without a time is as old as the sample it came with.
         let time = batch.floats[floats.clone()].last().map(|entry| entry.timestamp);
@@ -210,12 +240,12 @@ impl<'a> Assembler<'a> {
         for exemplar in batch.exemplars[exemplars.clone()].iter_mut().filter(|entry| entry.timestamp == 0) {
             exemplar.timestamp = time.unwrap_or(0);
         }
-        let start = batch.label_bytes.len();
-        for label in self.labels.iter().filter(|label| !label.value.is_empty()) {
-            push_label(&mut batch.label_bytes, *label);
-        }
-        let labels = start..batch.label_bytes.len();
+        let labels = labels_start..labels_start;
         batch.series.push(BatchSeries { labels, floats, histograms, exemplars });
+        if self.has_identities {
+            batch.identities.push(identity);
+        }
+        true
     }
 }
 

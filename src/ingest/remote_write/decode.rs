@@ -3,6 +3,7 @@
 use crate::storage::Batch;
 
 use super::problems::Problems;
+use super::recall::Recall;
 use super::{Protocol, WriteRequestError, v1, v2};
 
 /// What a body holds.
@@ -28,9 +29,21 @@ pub fn decode(protocol: Protocol, plain: &[u8]) -> Result<Decoded, WriteRequestE
     }
 }
 
+/// The same; series that the store knows come without their labels.
+pub(super) fn decode_with(
+    protocol: Protocol,
+    plain: &[u8],
+    recall: &Recall<'_>,
+) -> Result<Decoded, WriteRequestError> {
+    match protocol {
+        Protocol::V1 => v1::decode(plain, Some(recall)),
+        Protocol::V2 => decode_v2(plain),
+    }
+}
+
 /// Decodes a `prometheus.WriteRequest`.
 pub fn decode_v1(plain: &[u8]) -> Result<Decoded, WriteRequestError> {
-    v1::decode(plain)
+    v1::decode(plain, None)
 }
 
 /// Decodes an `io.prometheus.write.v2.Request`, of any generation of its start timestamps.

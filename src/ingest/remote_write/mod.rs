@@ -18,6 +18,7 @@ mod encode;
 mod histogram;
 mod negotiate;
 mod problems;
+mod recall;
 mod receive;
 #[cfg(test)]
 mod tests;

@@ -7,8 +7,9 @@ use crate::storage::{
     SampleKind,
 };
 
-use super::decode::{Decoded, decode};
+use super::decode::{Decoded, decode, decode_with};
 use super::problems::Problems;
+use super::recall::Recall;
 use super::{Protocol, WriteRequestError, negotiate};
 
 /// How far ahead of the clock a sample may be, in milliseconds; upstream's bound.
@@ -159,18 +160,24 @@ pub fn receive(
     policy: &ReceivePolicy<'_>,
 ) -> WriteReply {
     let mut plain = Vec::new();
-    let decoded = snappy::decompress(body, policy.decompressed_bytes_max, &mut plain)
-        .map_err(WriteRequestError::from)
-        .and_then(|()| decode(protocol, &plain));
-    let Decoded { batch, mut problems, mut notes, samples_with_invalid_labels, .. } = match decoded {
+    let unpacked = snappy::decompress(body, policy.decompressed_bytes_max, &mut plain);
+    let recall = Recall { store, tenant };
+    let decoded =
+        unpacked.map_err(WriteRequestError::from).and_then(|()| decode_with(protocol, &plain, &recall));
+    let mut decoded = match decoded {
         Ok(decoded) => decoded,
         Err(error) => return WriteReply::refused(&error, Some(protocol)),
     };
-    let outcome = if batch.is_empty() {
-        Ok(Outcome::default())
-    } else {
-        store.append(tenant, batch, &policy.acceptance())
-    };
+    let mut outcome = append(store, tenant, &mut decoded, policy);
+    if outcome == Err(AppendError::Forgotten) {
+        // Rare: series left the store while the body was read.
+        decoded = match decode(protocol, &plain) {
+            Ok(decoded) => decoded,
+            Err(error) => return WriteReply::refused(&error, Some(protocol)),
+        };
+        outcome = append(store, tenant, &mut decoded, policy);
+    }
+    let Decoded { mut problems, mut notes, samples_with_invalid_labels, .. } = decoded;
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(error) => return failed(&error, protocol),
@@ -192,6 +199,20 @@ pub fn receive(
         notes,
         ..WriteReply::new(status, problems.to_string(), Some(protocol))
     }
+}
+
+/// Gives the batch to the store, where there is something in it.
+fn append(
+    store: &dyn Append,
+    tenant: &TenantId,
+    decoded: &mut Decoded,
+    policy: &ReceivePolicy<'_>,
+) -> Result<Outcome, AppendError> {
+    let batch = std::mem::take(&mut decoded.batch);
+    if batch.is_empty() {
+        return Ok(Outcome::default());
+    }
+    store.append(tenant, batch, &policy.acceptance())
 }
 
 /// The answer when the store took nothing; worth trying again.

@@ -2,24 +2,88 @@
 
 use crate::ingest::protobuf::{ProtobufError, ProtobufProblem, Reader};
 use crate::model::{Label, Metadata, MetricType, Timestamp};
-use crate::storage::FloatEntry;
+use crate::storage::{FloatEntry, RawLabels, SeriesHandle};
 
 use super::WriteRequestError;
 use super::assemble::Assembler;
 use super::decode::Decoded;
 use super::histogram;
+use super::recall::{REMEMBERED_MAX, RawSeries, Recall, Remembered, hash_raw};
 
-pub(super) fn decode(plain: &[u8]) -> Result<Decoded, WriteRequestError> {
+const REQUEST: &str = "prometheus.WriteRequest";
+/// Fields of a series.
+const LABELS: u32 = 1;
+const SAMPLES: u32 = 2;
+
+/// `recall`: knows series by their raw labels, which are not read then.
+pub(super) fn decode(plain: &[u8], recall: Option<&Recall<'_>>) -> Result<Decoded, WriteRequestError> {
     let mut assembler = Assembler::default();
-    let mut request = Reader::new(plain, "prometheus.WriteRequest");
+    let known = match recall {
+        Some(recall) => recall.ask(&raw_labels(plain)?),
+        None => Vec::new(),
+    };
+    assembler.begin_request(known.len());
+    let mut known = known.into_iter();
+    let mut request = Reader::new(plain, REQUEST);
     while let Some(tag) = request.next_tag()? {
         match tag.field {
-            1 => read_series(request.message(tag, "timeseries")?, &mut assembler)?,
+            1 => {
+                let series = request.message(tag, "timeseries")?;
+                let origin = known.next();
+                let is_read = match origin.and_then(|origin| Some((origin.end, origin.handle?))) {
+                    Some((end, handle)) => read_known(series.clone(), end, handle, &mut assembler)?,
+                    None => false,
+                };
+                if !is_read {
+                    read_series(series, origin, &mut assembler)?;
+                }
+            }
             3 => read_metadata(request.message(tag, "metadata")?, &mut assembler)?,
             _ => request.skip(tag)?,
         }
     }
     Ok(assembler.decoded)
+}
+
+/// Hashes of the labels that each series begins with.
+fn raw_labels(plain: &[u8]) -> Result<Vec<RawSeries>, WriteRequestError> {
+    let mut found = Vec::new();
+    let mut request = Reader::new(plain, REQUEST);
+    while let Some(tag) = request.next_tag()? {
+        if tag.field != 1 {
+            request.skip(tag)?;
+            continue;
+        }
+        let mut series = request.message(tag, "timeseries")?;
+        let raw = hash_raw(series.leading(LABELS));
+        found.push(RawSeries { raw, end: series.offset() });
+        if found.len() == REMEMBERED_MAX {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Reads a series that is known by the labels that end at byte `end`. Answers `false`, and leaves nothing of it, where
+/// more is inside than floats: then its labels may have to be told in an error, or are more than those.
+fn read_known<'a>(
+    mut series: Reader<'a>,
+    end: usize,
+    handle: SeriesHandle,
+    assembler: &mut Assembler<'a>,
+) -> Result<bool, WriteRequestError> {
+    series.skip_to(end);
+    assembler.begin_series();
+    while let Some(tag) = series.next_tag()? {
+        if tag.field != SAMPLES {
+            assembler.drop_series();
+            return Ok(false);
+        }
+        let sample = read_sample(series.message(tag, "timeseries.samples")?)?;
+        assembler.push_float(sample)?;
+    }
+    assembler.end_known(handle);
+    Ok(true)
 }
 
 /// A label whose name or value is not UTF-8: spoils its series, but not the request.
@@ -29,17 +93,25 @@ struct BadText {
     name: String,
 }
 
-fn read_series<'a>(mut series: Reader<'a>, assembler: &mut Assembler<'a>) -> Result<(), WriteRequestError> {
+fn read_series<'a>(
+    mut series: Reader<'a>,
+    origin: Option<Remembered>,
+    assembler: &mut Assembler<'a>,
+) -> Result<(), WriteRequestError> {
     let start = series.offset();
     let mut bad_text: Option<BadText> = None;
+    let mut labels_end = start;
     assembler.begin_series();
     while let Some(tag) = series.next_tag()? {
         match tag.field {
-            1 => match read_label(series.message(tag, "timeseries.labels")?)? {
-                Ok(label) => assembler.labels.push(label),
-                Err(bad) => bad_text = Some(bad),
-            },
-            2 => {
+            LABELS => {
+                match read_label(series.message(tag, "timeseries.labels")?)? {
+                    Ok(label) => assembler.labels.push(label),
+                    Err(bad) => bad_text = Some(bad),
+                }
+                labels_end = series.offset();
+            }
+            SAMPLES => {
                 let sample = read_sample(series.message(tag, "timeseries.samples")?)?;
                 assembler.push_float(sample)?;
             }
@@ -51,12 +123,19 @@ fn read_series<'a>(mut series: Reader<'a>, assembler: &mut Assembler<'a>) -> Res
             _ => series.skip(tag)?,
         }
     }
-    end_series(assembler, start, bad_text);
+    // Labels behind the samples are not in the hash.
+    let raw = origin.filter(|origin| origin.end >= labels_end).map(|origin| origin.raw);
+    end_series(assembler, start, bad_text, raw);
     Ok(())
 }
 
 /// Ends the series that began at byte `start`, or takes it out again and says why.
-fn end_series(assembler: &mut Assembler<'_>, start: usize, bad_text: Option<BadText>) {
+fn end_series(
+    assembler: &mut Assembler<'_>,
+    start: usize,
+    bad_text: Option<BadText>,
+    raw: Option<RawLabels>,
+) {
     let samples = assembler.samples_seen() as u64;
     match bad_text {
         Some(BadText { error, name }) => {
@@ -64,7 +143,7 @@ fn end_series(assembler: &mut Assembler<'_>, start: usize, bad_text: Option<BadT
             refuse(&mut assembler.decoded, start, samples, || format!("invalid label {name:?}: {error}"));
         }
         None => {
-            if let Err(problem) = assembler.end_series() {
+            if let Err(problem) = assembler.end_series(raw) {
                 let Assembler { decoded, labels, .. } = assembler;
                 refuse(decoded, start, samples, || problem.describe(labels));
             }

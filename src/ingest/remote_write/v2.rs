@@ -189,7 +189,7 @@ impl<'a> Decoder<'a> {
         };
         // Exemplars are put in first: the series ends with what is in the batch then.
         let exemplar_problems = self.push_exemplars()?;
-        if let Err(problem) = self.assembler.end_series() {
+        if let Err(problem) = self.assembler.end_series(None) {
             let Assembler { decoded, labels, .. } = &mut self.assembler;
             decoded.problems.push(|| problem.describe(labels));
             decoded.samples_with_invalid_labels += samples as u64;

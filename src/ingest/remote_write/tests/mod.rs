@@ -1,5 +1,6 @@
 //! Whole requests against the plain store.
 
+mod known;
 mod malformed;
 mod oracle;
 mod rules;
@@ -10,24 +11,24 @@ use super::*;
 use crate::ingest::prompb::{self, BucketSpan, HistogramCount, v1, v2};
 use crate::ingest::snappy::compress;
 use crate::model::{Labels, MatchOp, Matcher, TenantId, TimeSpan};
-use crate::storage::{Batch, Columns, MemoryStore, Select, SelectRequest, SymbolTable};
+use crate::storage::{Append, Batch, Columns, MemoryStore, Select, SelectRequest, SymbolTable};
 
 /// What the clock shows in these tests.
 const NOW: i64 = 1_700_000_000_000;
 const RETENTION_MS: i64 = 15 * 86_400_000;
 
-fn send(store: &MemoryStore, protocol: Protocol, plain: &[u8]) -> WriteReply {
+fn send(store: &dyn Append, protocol: Protocol, plain: &[u8]) -> WriteReply {
     send_body(store, protocol, &compress(plain).expect("short messages compress"))
 }
 
-fn send_body(store: &MemoryStore, protocol: Protocol, body: &[u8]) -> WriteReply {
+fn send_body(store: &dyn Append, protocol: Protocol, body: &[u8]) -> WriteReply {
     let headers =
         WriteHeaders { content_type: Some(protocol.content_type()), content_encoding: Some("snappy") };
     answer(store, &TenantId::default(), headers, body, &ReceivePolicy::new(NOW, RETENTION_MS))
 }
 
 /// Everything in the store, a line for each series: labels, then time, start (where known) and value of each sample.
-fn dump(store: &MemoryStore) -> Vec<String> {
+fn dump(store: &dyn Select) -> Vec<String> {
     let mut symbols = SymbolTable::default();
     let matchers = [Matcher::new("__name__", MatchOp::Regex, ".*").expect("the pattern is sound")];
     let request = SelectRequest::samples(&matchers, TimeSpan::ALL);

@@ -3,8 +3,7 @@
 use super::*;
 use crate::model::{STALE_NAN_BITS, stale_nan};
 use crate::storage::{
-    Acceptance, Append, AppendError, DuplicatePolicy, OutOfOrder, Outcome, RejectReason, Rejection,
-    SampleKind,
+    Acceptance, AppendError, DuplicatePolicy, OutOfOrder, Outcome, RejectReason, Rejection, SampleKind,
 };
 
 fn sample(labels_refs: &[u32], value: f64, timestamp: i64) -> v2::TimeSeries {
