@@ -23,6 +23,8 @@ type Key = (u8, Timestamp);
 struct Ledger {
     sent: BTreeMap<Key, Vec<(Option<f64>, bool)>>,
     value_last: f64,
+    /// Snapshots that were answered, with what was stored then.
+    snapshots: Vec<(String, BTreeMap<Key, f64>)>,
 }
 
 impl Ledger {
@@ -59,6 +61,23 @@ impl Ledger {
             if key.0 == series && span.contains(key.1) {
                 history.push((None, answer.is_ok()));
             }
+        }
+    }
+
+    /// Takes a snapshot while nobody writes.
+    fn snapshot(&mut self, database: &Database) {
+        if let Ok(name) = database.snapshot(false) {
+            self.snapshots.push((name, stored(database)));
+        }
+    }
+
+    /// Each snapshot holds what was stored when it was answered.
+    fn check_snapshots(&self, fs: &FaultFs, what: &str) {
+        for (name, expected) in &self.snapshots {
+            let mut config = options(fs);
+            config.path = Path::new("/data/snapshots").join(name);
+            let database = Database::open(config).unwrap_or_else(|error| panic!("{what}: {name}: {error}"));
+            assert_eq!(stored(&database), *expected, "{what}: {name}");
         }
     }
 
@@ -134,6 +153,7 @@ fn reference_run(fs: &FaultFs, ledger: &mut Ledger) -> Option<Arc<Database>> {
     ledger.append(&database, BASE + 5 * HOUR);
     let _ = database.step();
     ledger.delete(&database, 0, TimeSpan::ALL);
+    ledger.snapshot(&database);
     let _ = database.flush();
     ledger.append(&database, BASE + 15_000);
     let _ = database.clean_tombstones();
@@ -144,10 +164,13 @@ fn calls_of_reference_run() -> u64 {
     let fs = FaultFs::default();
     let mut ledger = Ledger::default();
     let database = reference_run(&fs, &mut ledger).expect("no fault is due");
+    let calls = fs.calls();
     ledger.check(&database, false, "reference run");
     let stats = database.stats();
     assert!(stats.flushes > 0 && stats.segments > 0, "the run flushes: {stats:?}");
-    fs.calls()
+    assert_eq!(ledger.snapshots.len(), 1);
+    ledger.check_snapshots(&fs, "reference run");
+    calls
 }
 
 #[test]
@@ -163,6 +186,7 @@ fn no_power_cut_loses_what_was_acknowledged() {
             let after = fs.after_crash(mode);
             let database = Database::open(options(&after)).unwrap_or_else(|error| panic!("{what}: {error}"));
             ledger.check(&database, true, &what);
+            ledger.check_snapshots(&after, &what);
             let shown = stored(&database);
             // What is shown once stays: another power cut at once changes nothing.
             drop(database);

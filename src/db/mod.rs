@@ -22,6 +22,7 @@ mod options;
 mod plan;
 mod recover;
 mod select;
+mod snapshot;
 mod stats;
 mod view;
 mod windows;
@@ -85,6 +86,7 @@ struct Counters {
     compactions: AtomicU64,
     compaction_failures: AtomicU64,
     expired: AtomicU64,
+    snapshots: AtomicU64,
 }
 
 impl Database {

@@ -103,6 +103,15 @@ impl NameChange {
             Self::Rename(from, to) => {
                 if let Some(content) = names.remove(from) {
                     names.insert(to.clone(), content);
+                    return;
+                }
+                // Of a directory: what lies inside moves with it.
+                let inside: Vec<PathBuf> =
+                    names.keys().filter(|name| name.starts_with(from)).cloned().collect();
+                for name in inside {
+                    let content = names.remove(&name).expect("it was just found");
+                    let rest = name.strip_prefix(from).expect("it lies inside");
+                    names.insert(to.join(rest), content);
                 }
             }
         }
@@ -386,11 +395,31 @@ impl Fs for FaultFs {
         Ok(())
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.lock_state();
+        state.call(true)?;
+        let content = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        if state.names.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        state.change(NameChange::Add(to.to_owned(), content));
+        Ok(())
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.lock_state();
         state.call(false)?;
         assert_eq!(from.parent(), to.parent(), "files are renamed within a directory");
-        state.content(from)?;
+        if state.directories.contains(from) {
+            let inside: Vec<PathBuf> = state
+                .directories
+                .iter()
+                .filter_map(|name| Some(to.join(name.strip_prefix(from).ok()?)))
+                .collect();
+            state.directories.extend(inside);
+        } else {
+            state.content(from)?;
+        }
         state.change(NameChange::Rename(from.to_owned(), to.to_owned()));
         Ok(())
     }

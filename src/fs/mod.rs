@@ -52,7 +52,11 @@ pub trait Fs: Send + Sync + Debug {
     /// Makes durable which names a directory holds.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
 
-    /// Gives a file another name, in one step, replacing what had it.
+    /// Gives a file a second name, in a directory of the same file system; where it cannot have two, a durable copy.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Gives a file another name in its directory, in one step, replacing what had it. Or a directory another name that
+    /// is free.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Takes a name away; who has the file mapped keeps its bytes.

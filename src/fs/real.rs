@@ -71,6 +71,23 @@ impl Fs for RealFs {
         File::open(path)?.sync_all()
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match fs::hard_link(from, to) {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::Unsupported
+                        | io::ErrorKind::PermissionDenied
+                        | io::ErrorKind::TooManyLinks
+                ) =>
+            {
+                fs::copy(from, to)?;
+                self.sync_file(to)
+            }
+            linked => linked,
+        }
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }
@@ -160,7 +177,11 @@ mod tests {
         let mapped = fs.map(&path).expect("the file is there");
         let copied = RealFs::copied().map(&path).expect("the file is there");
         assert_eq!((mapped.bytes(), copied.bytes()), (&b"onetwo"[..], &b"onetwo"[..]));
+        let second = dir.path().join("b");
+        fs.link(&path, &second).expect("there is room");
         fs.remove(&path).expect("the file is there");
+        assert_eq!(fs.read(&second).expect("it has another name"), b"onetwo");
+        fs.remove(&second).expect("the file is there");
         assert_eq!(mapped.bytes(), b"onetwo");
         assert_eq!(fs.list(dir.path()).expect("the directory is there"), Vec::<String>::new());
         assert!(fs.available_bytes(dir.path()).expect("the directory is there") > 0);

@@ -10,14 +10,14 @@ use axum::response::IntoResponse;
 use crate::db::{Database, StorageError};
 use crate::model::TimeSpan;
 
-use super::answer::{ApiError, ErrorKind, no_content};
+use super::answer::{ApiError, ErrorKind, no_content, success_value};
 use super::app::App;
-use super::params::{TIME_MS_MAX, TIME_MS_MIN};
+use super::params::{TIME_MS_MAX, TIME_MS_MIN, parse_bool};
 use super::series::matcher_sets;
 
 /// Answers when everything in memory is in segments and compaction has nothing left to do.
 pub(super) async fn flush(State(app): State<Arc<App>>) -> Result<Response<Body>, ApiError> {
-    on_database(&app, Database::flush).await
+    on_database(&app, Database::flush, |()| no_content()).await
 }
 
 /// Deletes what the selectors in `match[]` pass, from `start` to `end`.
@@ -35,25 +35,46 @@ pub(super) async fn delete_series(
     let end = params.time_or("end", TIME_MS_MAX)?;
     let matcher_sets = matcher_sets(&params).map_err(|error| ApiError::parameter("match[]", error))?;
     let tenant = app.tenant.clone();
-    on_database(&app, move |database| database.delete(&tenant, &matcher_sets, TimeSpan::new(start, end)))
-        .await
+    let span = TimeSpan::new(start, end);
+    let delete = move |database: &Database| database.delete(&tenant, &matcher_sets, span);
+    on_database(&app, delete, |()| no_content()).await
 }
 
 /// Takes what was deleted off the disk.
 pub(super) async fn clean_tombstones(State(app): State<Arc<App>>) -> Result<Response<Body>, ApiError> {
-    on_database(&app, Database::clean_tombstones).await
+    on_database(&app, Database::clean_tombstones, |()| no_content()).await
 }
 
-/// Calls that upstream has and that are not served yet.
-pub(super) async fn unserved(State(app): State<Arc<App>>) -> Result<Response<Body>, ApiError> {
+/// Makes a snapshot of everything, or with `skip_head` of what is in segments, and answers its name.
+pub(super) async fn snapshot(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response<Body>, ApiError> {
     refuse_unless_enabled(&app)?;
-    Err(ApiError::new(ErrorKind::Unavailable, "not supported yet"))
+    let skip_head = match app.params(request).await?.get("skip_head") {
+        "" => false,
+        text => parse_bool(text)
+            .map_err(|error| ApiError::parameter("skip_head", format!("unable to parse boolean: {error}")))?,
+    };
+    on_database(
+        &app,
+        move |database| database.snapshot(skip_head),
+        |name| success_value(&SnapshotName { name }),
+    )
+    .await
+}
+
+/// What a snapshot answers.
+#[derive(serde::Serialize)]
+struct SnapshotName {
+    name: String,
 }
 
 /// Does something to the database that may take long, and answers when it is done.
-async fn on_database(
+async fn on_database<T>(
     app: &Arc<App>,
-    work: impl FnOnce(&Database) -> Result<(), StorageError> + Send + 'static,
+    work: impl FnOnce(&Database) -> Result<T, StorageError> + Send + 'static,
+    answer: impl FnOnce(T) -> Response<Body> + Send + 'static,
 ) -> Result<Response<Body>, ApiError> {
     refuse_unless_enabled(app)?;
     let database = app
@@ -63,7 +84,7 @@ async fn on_database(
         .ok_or_else(|| ApiError::new(ErrorKind::Unavailable, "there is no database"))?;
     Ok(app
         .write(0, move |_| match work(&database) {
-            Ok(()) => no_content(),
+            Ok(value) => answer(value),
             Err(error) => ApiError::new(ErrorKind::Internal, error.to_string()).into_response(),
         })
         .await)

@@ -153,6 +153,15 @@ pub(super) fn parse_integer_32(text: &str) -> Result<i32, String> {
     text.parse().map_err(|error| integer_error("ParseInt", text, &error))
 }
 
+/// Yes or no, with the spellings and error texts of Go's `strconv.ParseBool`.
+pub(super) fn parse_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
+    }
+}
+
 fn integer_error(function: &str, text: &str, error: &std::num::ParseIntError) -> String {
     use std::num::IntErrorKind::{NegOverflow, PosOverflow};
     let why = match error.kind() {

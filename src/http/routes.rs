@@ -96,7 +96,7 @@ fn api(app: &Arc<App>) -> Routes {
         ("/api/v1/otlp/v1/metrics", post(status::otlp)),
         ("/api/v1/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series)),
         ("/api/v1/admin/tsdb/clean_tombstones", post(admin::clean_tombstones).put(admin::clean_tombstones)),
-        ("/api/v1/admin/tsdb/snapshot", post(admin::unserved).put(admin::unserved)),
+        ("/api/v1/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot)),
         ("/api/v1/admin/tsdb/flush", post(admin::flush).put(admin::flush)),
     ];
     let is_agent = app.options.is_agent;
