@@ -12,7 +12,8 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::gpu::{
-    Collector, CollectorOptions, Counters, Families, Namer, Naming, NvmlSource, SeriesWriter, Snapshot,
+    Collector, CollectorOptions, Counters, Families, Namer, Naming, NvmlOptions, NvmlSource, SeriesWriter,
+    Snapshot,
 };
 use crate::http::{self, Exposed};
 use crate::model::{TenantId, parse_duration};
@@ -104,7 +105,7 @@ impl GpuOptions {
                 "this field of the counters file is not collected: NVML cannot tell it"
             );
         }
-        let library = self.library.clone();
+        let driver = NvmlOptions { library: self.library.clone(), has_processes: false };
         let mut namer = Namer::new(self.counters.clone(), self.naming.clone());
         let options = CollectorOptions {
             interval: self.interval,
@@ -114,7 +115,7 @@ impl GpuOptions {
         };
         let mut publish = publish;
         let with_names = move |snapshot: Snapshot| publish(&snapshot, &namer.families(&snapshot));
-        Collector::start(Box::new(move || NvmlSource::open(library.as_deref())), options, with_names)
+        Collector::start(Box::new(move || NvmlSource::open(&driver)), options, with_names)
             .map_err(|error| format!("cannot start the collector of GPUs: {error}"))
     }
 }

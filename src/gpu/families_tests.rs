@@ -64,7 +64,7 @@ fn h100_with_mig_instances() {
         "535.129.03",
     );
     let row = |id, ratio, used| Row {
-        instance: Some(MigInstance { profile: "1g.10gb".to_owned(), gpu_instance_id: id }),
+        instance: Some(MigInstance { profile: "1g.10gb".to_owned(), gpu_instance_id: id, uuids: Vec::new() }),
         reading: reading(&[
             (Field::GrEngineActive, Value::Float(ratio)),
             (Field::FbUsed, Value::Int(used)),
@@ -136,7 +136,11 @@ DCGM_FI_DEV_POWER_USAGE{gpu="1",UUID="GPU-8f8001ff-73ba-2e83-3cdc-4156ae4f3912",
 fn the_hostname_is_written_small_by_option_or_left_out() {
     let gpu = || GpuState {
         rows: Some(vec![Row {
-            instance: Some(MigInstance { profile: "1g.6gb".to_owned(), gpu_instance_id: 3 }),
+            instance: Some(MigInstance {
+                profile: "1g.6gb".to_owned(),
+                gpu_instance_id: 3,
+                uuids: Vec::new(),
+            }),
             reading: reading(&[(Field::FbFree, Value::Int(2_207))]),
         }]),
         identity: identity(

@@ -31,7 +31,7 @@ pub use families::{Base, Families, Family, Pairs, Sample};
 pub use fields::{Field, FieldInfo, FieldSet};
 pub use namer::Namer;
 pub use naming::{Names, Naming};
-pub use nvml::NvmlSource;
+pub use nvml::{NvmlOptions, NvmlSource};
 pub use reading::{
     DeviceIdentity, GpuReading, GpuState, MigInstance, Reading, Row, Snapshot, Value, XidCount, XidHistory,
 };

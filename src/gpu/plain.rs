@@ -207,7 +207,7 @@ dcgm_xid_errors_total{gpu="1",node="node-1"} 0
     #[test]
     fn instances_tell_of_memory_and_engine_and_the_gpu_of_heat_and_xids() {
         let instance = |id: u32| {
-            let mig = MigInstance { profile: "3g.40gb".to_owned(), gpu_instance_id: id };
+            let mig = MigInstance { profile: "3g.40gb".to_owned(), gpu_instance_id: id, uuids: Vec::new() };
             let mut row = row(Some(mig), &[(Field::FbUsed, i64::from(id)), (Field::GpuTemp, 40)]);
             row.reading.set(Field::GrEngineActive, Some(Value::Float(0.25)));
             row

@@ -33,12 +33,14 @@ impl DeviceIdentity {
 }
 
 /// A slice of a GPU in MIG mode.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MigInstance {
     /// Name of the GPU instance's profile, such as `1g.10gb`.
     pub profile: String,
     /// Number of the GPU instance within its GPU.
     pub gpu_instance_id: u32,
+    /// `MIG-…` of the MIG devices in it: more than one where compute instances share it.
+    pub uuids: Vec<String>,
 }
 
 /// One value, in the unit of its field.

@@ -1,12 +1,13 @@
 //! Rounds over eight GPUs that work, hang, fall off the bus, are cut into MIG instances, or lose their driver.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
 use perdura::clock::{Clock, SimulatedClock};
 use perdura::gpu::{
-    CollectorOptions, Counters, Families, Field, Naming, NvmlSource, Rounds, Snapshot, Value, XidCount,
+    CollectorOptions, Counters, Families, Field, Naming, NvmlOptions, NvmlSource, Process, Rounds, Snapshot,
+    Value, XidCount,
 };
 
 use crate::stand_in::{Knob, StandIn};
@@ -18,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 fn rounds(library: &Path) -> (Rounds, SimulatedClock) {
     let hands = SimulatedClock::at_ms(NOW);
-    let library: PathBuf = library.to_owned();
+    let driver = NvmlOptions { library: Some(library.to_owned()), has_processes: true };
     let options = CollectorOptions {
         // A GPU that hangs is waited for for half of this.
         interval: Duration::from_secs(10),
@@ -26,7 +27,7 @@ fn rounds(library: &Path) -> (Rounds, SimulatedClock) {
         clock: Clock::Simulated(hands.clone()),
         is_expected: false,
     };
-    (Rounds::new(Box::new(move || NvmlSource::open(Some(&library))), options), hands)
+    (Rounds::new(Box::new(move || NvmlSource::open(&driver)), options), hands)
 }
 
 fn value(snapshot: &Snapshot, gpu: usize, field: Field) -> Option<Value> {
@@ -142,6 +143,42 @@ fn mig_instances_have_rows_of_their_own() {
     assert_eq!(whole.gpus[2].rows.as_ref().map(Vec::len), Some(1), "instances may go at any time");
 }
 
+#[test]
+fn processes_are_told_with_memory_and_time() {
+    let driver = StandIn::new();
+    driver.process(0, None, 4_711, 3 << 30, 60);
+    driver.process(0, None, 4_712, 1 << 30, 0);
+    driver.process(1, None, 4_713, u64::MAX, 5);
+    driver.set(Knob::Mig, 2, 3);
+    driver.process(2, Some(1), 4_714, 5 << 20, 0);
+    driver.set(Knob::DenyProcesses, 3, 1);
+    driver.process(3, None, 4_715, 1, 1);
+    let (mut rounds, hands) = rounds(driver.path());
+    for _ in 0..3 {
+        let snapshot = rounds.next_round();
+        assert_eq!(answered(&snapshot), [true; 8], "what may not be looked at is left out");
+        let processes = |gpu: usize| &snapshot.gpus[gpu].processes;
+        let process = |pid, gpu_instance_id, memory_bytes, sm_percent| Process {
+            pid,
+            gpu_instance_id,
+            memory_bytes,
+            sm_percent,
+        };
+        let busy = process(4_711, None, Some(3 << 30), Some(60));
+        assert_eq!(*processes(0), [busy, process(4_712, None, Some(1 << 30), Some(0))]);
+        assert_eq!(*processes(1), [process(4_713, None, None, Some(5))]);
+        assert_eq!(*processes(2), [process(4_714, Some(8), Some(5 << 20), None)]);
+        assert!(processes(3).is_empty() && processes(4).is_empty());
+        let instance = snapshot.gpus[2].rows.as_ref().and_then(|rows| rows[1].instance.clone());
+        let uuids = instance.expect("it is in MIG mode").uuids;
+        assert_eq!(uuids, ["MIG-00000000-0000-0000-0002-000000000001"]);
+        hands.advance_ms(15_000);
+    }
+    driver.end_process(4_711);
+    let ids: Vec<u32> = rounds.next_round().gpus[0].processes.iter().map(|process| process.pid).collect();
+    assert_eq!(ids, [4_712]);
+}
+
 /// As an H200 was cut in utkuozdemir/nvidia_gpu_exporter's capture: two compute instances in GPU instance 2.
 #[test]
 fn compute_instances_that_share_a_gpu_instance_have_one_row() {
@@ -154,6 +191,8 @@ fn compute_instances_that_share_a_gpu_instance_have_one_row() {
     let instances: Vec<_> = rows.iter().filter_map(|row| row.instance.as_ref()).collect();
     let named: Vec<_> = instances.iter().map(|i| (i.gpu_instance_id, i.profile.as_str())).collect();
     assert_eq!(named, [(7, "3g.40gb"), (8, "3g.40gb")]);
+    let counts: Vec<usize> = instances.iter().map(|instance| instance.uuids.len()).collect();
+    assert_eq!(counts, [2, 1]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ const INVALID_ARGUMENT: c_int = 2;
 const NOT_SUPPORTED: c_int = 3;
 const NO_PERMISSION: c_int = 4;
 const NOT_FOUND: c_int = 6;
+const INSUFFICIENT_SIZE: c_int = 7;
 const TIMEOUT: c_int = 10;
 const GPU_IS_LOST: c_int = 15;
 
@@ -32,6 +33,7 @@ const UTIL: usize = 4;
 const DENY_GPM: usize = 5;
 /// MIG devices share a GPU instance by twos.
 const SHARED: usize = 6;
+const DENY_PROCESSES: usize = 7;
 const KNOBS: usize = 8;
 
 static KNOB: [[AtomicU64; GPUS]; KNOBS] = [const { [const { AtomicU64::new(0) }; GPUS] }; KNOBS];
@@ -163,7 +165,10 @@ pub extern "C" fn nvmlDeviceGetHandleByIndex_v2(index: c_uint, out: *mut usize) 
 
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlDeviceGetUUID(device: usize, out: *mut c_char, length: c_uint) -> c_int {
-    text(device, out, length, |gpu, _| format!("GPU-00000000-0000-0000-0000-00000000000{gpu}"))
+    text(device, out, length, |gpu, mig| match mig {
+        Some(mig) => format!("MIG-00000000-0000-0000-000{gpu}-00000000000{mig}"),
+        None => format!("GPU-00000000-0000-0000-0000-00000000000{gpu}"),
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -383,6 +388,154 @@ pub extern "C" fn nvmlDeviceGetGpuInstanceId(device: usize, out: *mut c_uint) ->
         let place = mig.ok_or(INVALID_ARGUMENT)?;
         Ok(7 + if knob(SHARED, gpu) == 0 { place } else { place / 2 } as c_uint)
     })
+}
+
+/// A process on a GPU or on one of its MIG devices.
+struct OnGpu {
+    device: usize,
+    pid: c_uint,
+    memory: u64,
+    sm_percent: c_uint,
+}
+
+static PROCESSES: Mutex<Vec<OnGpu>> = Mutex::new(Vec::new());
+/// The driver's clock, which moves with each look at the processes' time.
+static TIME_US: AtomicU64 = AtomicU64::new(1_000_000);
+
+/// `mig`: the MIG device counted from 1, or 0 for the GPU itself.
+#[unsafe(no_mangle)]
+pub extern "C" fn stand_in_process(gpu: u64, mig: u64, pid: u64, memory: u64, sm_percent: u64) {
+    let device = handle(gpu as usize, (mig as usize).checked_sub(1));
+    let (pid, sm_percent) = (pid as c_uint, sm_percent as c_uint);
+    PROCESSES.lock().unwrap().push(OnGpu { device, pid, memory, sm_percent });
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn stand_in_end_process(pid: u64) {
+    PROCESSES.lock().unwrap().retain(|process| process.pid != pid as c_uint);
+}
+
+/// Writes a list whose room the caller states, or says how much room it takes.
+fn list<T>(count: *mut c_uint, out: *mut T, values: Vec<T>) -> c_int {
+    let room = unsafe { count.read() } as usize;
+    unsafe { count.write(values.len() as c_uint) };
+    if room < values.len() {
+        return INSUFFICIENT_SIZE;
+    }
+    for (place, value) in values.into_iter().enumerate() {
+        unsafe { out.add(place).write(value) };
+    }
+    SUCCESS
+}
+
+#[cfg(not(old_driver))]
+mod processes {
+    use super::*;
+
+    #[repr(C)]
+    pub struct ProcessInfo {
+        pid: c_uint,
+        memory: c_ulonglong,
+        gpu_instance: c_uint,
+        compute_instance: c_uint,
+    }
+
+    fn running(device: usize, count: *mut c_uint, out: *mut ProcessInfo) -> c_int {
+        let gpu = match reach(device) {
+            Ok((gpu, _)) => gpu,
+            Err(code) => return code,
+        };
+        if knob(DENY_PROCESSES, gpu) != 0 {
+            return NO_PERMISSION;
+        }
+        let processes = PROCESSES.lock().unwrap();
+        let infos = processes.iter().filter(|process| process.device == device).map(|process| ProcessInfo {
+            pid: process.pid,
+            memory: process.memory,
+            gpu_instance: c_uint::MAX,
+            compute_instance: c_uint::MAX,
+        });
+        list(count, out, infos.collect())
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
+        device: usize,
+        count: *mut c_uint,
+        out: *mut ProcessInfo,
+    ) -> c_int {
+        running(device, count, out)
+    }
+
+    /// The same ones: CUDA programs that draw are on both lists.
+    #[unsafe(no_mangle)]
+    pub extern "C" fn nvmlDeviceGetGraphicsRunningProcesses_v3(
+        device: usize,
+        count: *mut c_uint,
+        out: *mut ProcessInfo,
+    ) -> c_int {
+        match of_handle(device) {
+            Some((_, Some(_))) => NOT_SUPPORTED,
+            _ => running(device, count, out),
+        }
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn nvmlDeviceGetMPSComputeRunningProcesses_v3(
+        device: usize,
+        count: *mut c_uint,
+        out: *mut ProcessInfo,
+    ) -> c_int {
+        match reach(device) {
+            Ok(_) => list(count, out, Vec::new()),
+            Err(code) => code,
+        }
+    }
+
+    #[repr(C)]
+    pub struct UtilizationSample {
+        pid: c_uint,
+        time_us: c_ulonglong,
+        sm: c_uint,
+        memory: c_uint,
+        encoder: c_uint,
+        decoder: c_uint,
+    }
+
+    #[unsafe(no_mangle)]
+    pub extern "C" fn nvmlDeviceGetProcessUtilization(
+        device: usize,
+        out: *mut UtilizationSample,
+        count: *mut c_uint,
+        seen_us: c_ulonglong,
+    ) -> c_int {
+        let gpu = match reach(device) {
+            Ok((gpu, None)) if knob(MIG, gpu) == 0 => gpu,
+            Ok(_) => return NOT_SUPPORTED,
+            Err(code) => return code,
+        };
+        if knob(DENY_PROCESSES, gpu) != 0 {
+            return NO_PERMISSION;
+        }
+        let time_us = TIME_US.fetch_add(10, SeqCst);
+        assert!(seen_us < time_us, "the caller gives a time that it got here");
+        let processes = PROCESSES.lock().unwrap();
+        let busy = processes.iter().filter(|process| process.device == device && process.sm_percent > 0);
+        let samples: Vec<_> = busy
+            .map(|process| UtilizationSample {
+                pid: process.pid,
+                time_us,
+                sm: process.sm_percent,
+                memory: 1,
+                encoder: 0,
+                decoder: 0,
+            })
+            .collect();
+        match samples.len() {
+            0 => NOT_FOUND,
+            _ => list(count, out, samples),
+        }
+    }
 }
 
 #[cfg(not(old_driver))]

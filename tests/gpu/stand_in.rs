@@ -24,6 +24,8 @@ pub(crate) enum Knob {
     DenyGpm = 5,
     /// MIG devices are compute instances that share a GPU instance by twos.
     Shared = 6,
+    /// Processes may not be looked at.
+    DenyProcesses = 7,
 }
 
 /// A library of a test's own: its state is shared with nobody else's.
@@ -85,5 +87,20 @@ impl StandIn {
         let live: Symbol<'_, extern "C" fn() -> u64> =
             unsafe { self.library.get(b"stand_in_live_samples") }.expect("the stand-in counts samples");
         live()
+    }
+
+    /// Puts a process on a GPU, or on one of its MIG devices, counted from 0.
+    pub(crate) fn process(&self, gpu: u64, mig: Option<u64>, pid: u64, memory_bytes: u64, sm_percent: u64) {
+        // SAFETY: as above.
+        let start: Symbol<'_, extern "C" fn(u64, u64, u64, u64, u64)> =
+            unsafe { self.library.get(b"stand_in_process") }.expect("the stand-in has processes");
+        start(gpu, mig.map_or(0, |mig| mig + 1), pid, memory_bytes, sm_percent);
+    }
+
+    pub(crate) fn end_process(&self, pid: u64) {
+        // SAFETY: as above.
+        let end: Symbol<'_, extern "C" fn(u64)> =
+            unsafe { self.library.get(b"stand_in_end_process") }.expect("the stand-in has processes");
+        end(pid);
     }
 }

@@ -11,9 +11,12 @@ use nvml_wrapper::{Device as Handle, Nvml};
 
 use super::super::fields::{Field, FieldSet, Origin};
 use super::super::rate::Rate;
-use super::super::reading::{DeviceIdentity, GpuReading, MigInstance, Reading, Row, Value};
+use super::super::reading::{DeviceIdentity, GpuReading, Reading, Row, Value};
 use super::super::source::{Device, SourceError};
+use super::super::workload::Process;
 use super::gpm::{GpmWindow, Scope, wants_gpm};
+use super::mig::{Instance, instances};
+use super::processes::{Processes, of_mig_device};
 use super::{of_call, optional, raw};
 
 /// Fields of NVML that have the bytes that went over PCIe, for GPUs without performance monitoring.
@@ -36,10 +39,12 @@ pub(super) struct NvmlDevice<'nvml> {
     nvlink: Rate,
     pcie_tx: Rate,
     pcie_rx: Rate,
+    /// None where nobody asked for processes.
+    processes: Option<Processes>,
 }
 
 impl<'nvml> NvmlDevice<'nvml> {
-    pub(super) fn open(nvml: &'nvml Nvml, index: u32) -> Result<Self, SourceError> {
+    pub(super) fn open(nvml: &'nvml Nvml, index: u32, has_processes: bool) -> Result<Self, SourceError> {
         let handle = nvml.device_by_index(index).map_err(|e| of_call("nvmlDeviceGetHandleByIndex", &e))?;
         let identity = Arc::new(identity(nvml, &handle, index)?);
         let has_gpm = optional("nvmlGpmQueryDeviceSupport", handle.gpm_support())?.unwrap_or(false);
@@ -54,7 +59,20 @@ impl<'nvml> NvmlDevice<'nvml> {
             nvlink,
             pcie_tx,
             pcie_rx,
+            processes: has_processes.then(Processes::default),
         })
+    }
+
+    fn read_processes(&mut self, instances: Option<&[Instance<'nvml>]>) -> Result<Vec<Process>, SourceError> {
+        let Some(processes) = &mut self.processes else { return Ok(Vec::new()) };
+        let Some(instances) = instances else { return processes.of_gpu(&self.handle) };
+        let mut all = Vec::new();
+        for instance in instances {
+            for device in &instance.devices {
+                all.extend(of_mig_device(device, instance.mig.gpu_instance_id)?);
+            }
+        }
+        Ok(all)
     }
 
     /// The values of the GPU as a whole.
@@ -181,41 +199,22 @@ impl<'nvml> NvmlDevice<'nvml> {
         optional("nvmlGpmSampleGet", read).map(drop)
     }
 
-    /// MIG devices by their GPU instance; the first compute instance stands for those that share one.
-    fn instances(&self) -> Result<Option<Vec<(MigInstance, Handle<'nvml>)>>, SourceError> {
-        let mode = optional("nvmlDeviceGetMigMode", self.handle.mig_mode())?;
-        // 1 is NVML_DEVICE_MIG_ENABLE.
-        if mode.is_none_or(|mode| mode.current != 1) {
-            return Ok(None);
-        }
-        let count = optional("nvmlDeviceGetMaxMigDeviceCount", self.handle.mig_device_count())?.unwrap_or(0);
-        let mut instances = BTreeMap::new();
-        for index in 0..count {
-            let handle = self.handle.mig_device_by_index(index);
-            let Some(handle) = optional("nvmlDeviceGetMigDeviceHandleByIndex", handle)? else { continue };
-            let id = raw::gpu_instance_id(self.nvml, &handle);
-            let Some(id) = optional("nvmlDeviceGetGpuInstanceId", id)? else { continue };
-            let profile = mig_profile(&handle)?;
-            instances.entry(id).or_insert((MigInstance { profile, gpu_instance_id: id }, handle));
-        }
-        Ok(Some(instances.into_values().collect()))
-    }
-
     fn read_instances(
         &mut self,
-        instances: Vec<(MigInstance, Handle<'nvml>)>,
+        instances: Vec<Instance<'nvml>>,
         now_us: i64,
         wanted: FieldSet,
         gpu: &Reading,
     ) -> Result<Vec<Row>, SourceError> {
-        let scopes: Vec<_> = instances.iter().map(|(mig, _)| Scope::Instance(mig.gpu_instance_id)).collect();
+        let scopes: Vec<_> =
+            instances.iter().map(|instance| Scope::Instance(instance.mig.gpu_instance_id)).collect();
         self.windows.retain(|window| scopes.contains(&window.scope));
         let mut rows = Vec::with_capacity(instances.len());
-        for ((instance, handle), scope) in instances.into_iter().zip(scopes) {
+        for (Instance { mig, devices }, scope) in instances.into_iter().zip(scopes) {
             let mut reading = gpu.clone();
-            read_memory(self.nvml, &handle, &mut reading)?;
+            read_memory(self.nvml, &devices[0], &mut reading)?;
             self.read_gpm(scope, now_us, wanted, &mut reading)?;
-            rows.push(Row { instance: Some(instance), reading });
+            rows.push(Row { instance: Some(mig), reading });
         }
         Ok(rows)
     }
@@ -224,7 +223,9 @@ impl<'nvml> NvmlDevice<'nvml> {
 impl Device for NvmlDevice<'_> {
     fn read(&mut self, now_us: i64, wanted: FieldSet) -> Result<GpuReading, SourceError> {
         let mut reading = self.read_gpu(now_us, wanted)?;
-        let rows = match self.instances()? {
+        let instances = instances(self.nvml, &self.handle)?;
+        let processes = self.read_processes(instances.as_deref())?;
+        let rows = match instances {
             // What is the GPU's alone, such as its clocks, is shown with each of its instances, as DCGM does.
             Some(instances) if !instances.is_empty() => {
                 self.read_instances(instances, now_us, wanted, &reading)?
@@ -238,7 +239,7 @@ impl Device for NvmlDevice<'_> {
                 vec![Row { instance: None, reading }]
             }
         };
-        Ok(GpuReading { identity: Arc::clone(&self.identity), rows, processes: Vec::new() })
+        Ok(GpuReading { identity: Arc::clone(&self.identity), rows, processes })
     }
 }
 
@@ -267,21 +268,6 @@ fn identity(nvml: &Nvml, handle: &Handle<'_>, index: u32) -> Result<DeviceIdenti
         model_name: optional("nvmlDeviceGetName", handle.name())?.unwrap_or_default(),
         texts,
     })
-}
-
-/// The name of a MIG device ends with its profile: `NVIDIA H100 80GB HBM3 MIG 1c.3g.40gb` has a compute instance of a
-/// GPU instance `3g.40gb`.
-fn mig_profile(handle: &Handle<'_>) -> Result<String, SourceError> {
-    let name = optional("nvmlDeviceGetName", handle.name())?.unwrap_or_default();
-    Ok(profile_of_name(&name).to_owned())
-}
-
-fn profile_of_name(name: &str) -> &str {
-    let profile = name.rsplit_once("MIG ").map_or("", |(_, profile)| profile);
-    match profile.split_once("c.") {
-        Some((slices, rest)) if slices.bytes().all(|byte| byte.is_ascii_digit()) => rest,
-        _ => profile,
-    }
 }
 
 /// Old drivers have the first form only, which does not tell what is reserved.
@@ -319,18 +305,5 @@ fn whole(value: Option<SampleValue>) -> Option<u64> {
         SampleValue::U64(value) => Some(value),
         SampleValue::I64(value) => u64::try_from(value).ok(),
         SampleValue::F64(value) => (value >= 0.0).then_some(value as u64),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn profiles_are_those_of_gpu_instances() {
-        assert_eq!(profile_of_name("NVIDIA H100 80GB HBM3 MIG 1g.10gb"), "1g.10gb");
-        assert_eq!(profile_of_name("NVIDIA A100-SXM4-40GB MIG 1c.3g.20gb"), "3g.20gb");
-        assert_eq!(profile_of_name("NVIDIA A100 MIG 1g.5gb+me"), "1g.5gb+me");
-        assert_eq!(profile_of_name("NVIDIA H100 80GB HBM3"), "");
     }
 }

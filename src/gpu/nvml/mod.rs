@@ -6,10 +6,11 @@
 mod device;
 mod events;
 mod gpm;
+mod mig;
+mod processes;
 mod raw;
 
-use std::ffi::OsStr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use nvml_wrapper::Nvml;
@@ -20,15 +21,24 @@ use super::source::{Device, Source, SourceError, XidEvents};
 /// The GPUs of a driver. The library is unloaded when the last user lets go.
 pub struct NvmlSource {
     nvml: Nvml,
+    has_processes: bool,
+}
+
+/// What of the driver is used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NvmlOptions {
+    /// Its library, where it is not the system's.
+    pub library: Option<PathBuf>,
+    /// Whether the processes on the GPUs are read.
+    pub has_processes: bool,
 }
 
 impl NvmlSource {
-    /// Loads the library and initializes it. `library`: its path, where it is not the system's. Blocks while the driver
-    /// does.
-    pub fn open(library: Option<&Path>) -> Result<Arc<dyn Source>, SourceError> {
+    /// Loads the library and initializes it. Blocks while the driver does.
+    pub fn open(options: &NvmlOptions) -> Result<Arc<dyn Source>, SourceError> {
         let mut builder = Nvml::builder();
-        if let Some(path) = library {
-            builder.lib_path(AsRef::<OsStr>::as_ref(path));
+        if let Some(path) = &options.library {
+            builder.lib_path(path.as_os_str());
         }
         let nvml = builder.init().map_err(|error| {
             SourceError::Unavailable(match error {
@@ -37,7 +47,7 @@ impl NvmlSource {
                 other => format!("the NVIDIA driver cannot be used: {other}"),
             })
         })?;
-        Ok(Arc::new(Self { nvml }))
+        Ok(Arc::new(Self { nvml, has_processes: options.has_processes }))
     }
 }
 
@@ -54,7 +64,7 @@ impl Source for NvmlSource {
     }
 
     fn device(&self, index: u32) -> Result<Box<dyn Device + '_>, SourceError> {
-        Ok(Box::new(device::NvmlDevice::open(&self.nvml, index)?))
+        Ok(Box::new(device::NvmlDevice::open(&self.nvml, index, self.has_processes)?))
     }
 
     fn xid_events(&self) -> Result<Box<dyn XidEvents + '_>, SourceError> {
