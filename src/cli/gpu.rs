@@ -1,9 +1,10 @@
-//! GPUs: how `serve` stores what they tell, and `perdura gpu export`, which stands in for the DCGM exporter.
+//! GPUs: how `serve` stores what they tell, `perdura gpu export`, which stands in for the DCGM exporter, and
+//! `perdura gpu simulate`, which does so of GPUs that are not there.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -12,11 +13,12 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::gpu::{
-    Collector, CollectorOptions, Counters, Families, Namer, Naming, NvmlOptions, NvmlSource, SeriesWriter,
-    Snapshot,
+    Collector, CollectorOptions, Counters, Families, Machine, Namer, Naming, NvmlOptions, NvmlSource, Open,
+    Rounds, SeriesWriter, Simulation, Snapshot,
 };
 use crate::http::{self, Exposed};
-use crate::model::{TenantId, parse_duration};
+use crate::lock::lock;
+use crate::model::{TenantId, Timestamp, parse_duration};
 use crate::storage::Append;
 
 use super::logs::{self, LogFormat, LogLevel};
@@ -36,6 +38,8 @@ pub(super) enum GpuMode {
     On,
     /// Never.
     Off,
+    /// Not those of this machine, but of a simulation.
+    Simulate,
 }
 
 impl std::str::FromStr for GpuMode {
@@ -46,7 +50,8 @@ impl std::str::FromStr for GpuMode {
             "auto" => Ok(Self::Auto),
             "on" => Ok(Self::On),
             "off" => Ok(Self::Off),
-            other => Err(format!("{other:?} is not auto, on or off")),
+            "simulate" => Ok(Self::Simulate),
+            other => Err(format!("{other:?} is not auto, on, off or simulate")),
         }
     }
 }
@@ -60,6 +65,8 @@ pub(super) struct GpuOptions {
     pub(super) naming: Naming,
     /// The driver's library, where it is not the system's.
     pub(super) library: Option<PathBuf>,
+    /// What is read in place of a driver.
+    pub(super) simulation: Option<Simulation>,
 }
 
 /// Texts of flags; an empty one stands for the default.
@@ -70,6 +77,7 @@ pub(super) struct GpuTexts<'a> {
     pub(super) hostname_label: &'a str,
     pub(super) names: &'a str,
     pub(super) library: &'a str,
+    pub(super) simulate: &'a str,
 }
 
 impl GpuOptions {
@@ -91,13 +99,16 @@ impl GpuOptions {
             counters,
             naming: Naming { names, ..naming(or(texts.hostname_label, "Hostname"))? },
             library: Some(texts.library).filter(|path| !path.is_empty()).map(PathBuf::from),
+            simulation: simulation(mode, texts.simulate)?,
         })
     }
 
-    /// Reads GPUs from now on; `publish` gets the families of each round.
+    /// Reads GPUs from now on: `publish` says where the families of a machine's rounds go, `conclude` is called when all
+    /// have gone there.
     fn collect(
         &self,
-        publish: impl FnMut(&Snapshot, &Families) + Send + 'static,
+        mut publish: impl FnMut(&str) -> Publish,
+        conclude: impl FnMut() + Send + 'static,
     ) -> Result<Collector, String> {
         for name in self.counters.unavailable() {
             tracing::warn!(
@@ -105,18 +116,59 @@ impl GpuOptions {
                 "this field of the counters file is not collected: NVML cannot tell it"
             );
         }
-        let driver = NvmlOptions { library: self.library.clone(), has_processes: false };
-        let mut namer = Namer::new(self.counters.clone(), self.naming.clone());
+        let machines = match &self.simulation {
+            None => {
+                let driver = NvmlOptions { library: self.library.clone(), has_processes: false };
+                let open = Box::new(move || NvmlSource::open(&driver));
+                vec![self.machine(open, self.naming.clone(), publish(&hostname()))]
+            }
+            Some(simulation) => {
+                let (nodes, gpus, seed, speed) =
+                    (simulation.nodes, simulation.gpus, simulation.seed, simulation.speed);
+                tracing::info!(nodes, gpus, seed, speed, "GPUs are simulated");
+                let machine = |node| self.simulated(simulation, node, &mut publish);
+                (0..simulation.nodes).map(machine).collect()
+            }
+        };
+        Collector::start_all(machines, self.interval, conclude)
+            .map_err(|error| format!("cannot start the collector of GPUs: {error}"))
+    }
+
+    fn simulated(
+        &self,
+        simulation: &Simulation,
+        node: u32,
+        publish: &mut impl FnMut(&str) -> Publish,
+    ) -> Machine {
+        let (source, name) = (simulation.node(node, Clock::System), simulation.node_name(node));
+        let publish = publish(&name);
+        let hostname = self.naming.hostname.is_some().then_some(name);
+        let naming = Naming { hostname, ..self.naming.clone() };
+        self.machine(Box::new(move || Ok(Arc::clone(&source))), naming, publish)
+    }
+
+    fn machine(&self, open: Open, naming: Naming, mut publish: Publish) -> Machine {
+        let mut namer = Namer::new(self.counters.clone(), naming);
         let options = CollectorOptions {
             interval: self.interval,
             wanted: namer.fields(),
             clock: Clock::System,
             is_expected: self.mode == GpuMode::On,
         };
-        let mut publish = publish;
-        let with_names = move |snapshot: Snapshot| publish(&snapshot, &namer.families(&snapshot));
-        Collector::start(Box::new(move || NvmlSource::open(&driver)), options, with_names)
-            .map_err(|error| format!("cannot start the collector of GPUs: {error}"))
+        let with_names = move |snapshot: Snapshot| publish(&snapshot, namer.families(&snapshot));
+        Machine { rounds: Rounds::new(open, options), publish: Box::new(with_names) }
+    }
+}
+
+/// Where the families of one machine's rounds go.
+type Publish = Box<dyn FnMut(&Snapshot, Families) + Send>;
+
+/// What is simulated, if anything is.
+fn simulation(mode: GpuMode, text: &str) -> Result<Option<Simulation>, String> {
+    match mode {
+        GpuMode::Simulate => text.parse().map(Some).map_err(|error| format!("simulate: {error}")),
+        _ if text.is_empty() => Ok(None),
+        _ => Err("simulate: nothing is simulated without --gpu=simulate".to_owned()),
     }
 }
 
@@ -145,8 +197,11 @@ pub(super) fn store(options: &GpuOptions, append: Arc<dyn Append>) -> Result<Opt
     if options.mode == GpuMode::Off {
         return Ok(None);
     }
-    let mut writer = SeriesWriter::new(append, TenantId::default(), JOB, &hostname());
-    options.collect(move |snapshot, families| writer.write(snapshot.time, families)).map(Some)
+    let publish = |instance: &str| -> Publish {
+        let mut writer = SeriesWriter::new(Arc::clone(&append), TenantId::default(), JOB, instance);
+        Box::new(move |snapshot, families| writer.write(snapshot.time, &families))
+    };
+    options.collect(publish, || {}).map(Some)
 }
 
 /// Ends what [`store`] began.
@@ -160,16 +215,41 @@ pub(super) async fn end(gpus: Option<Collector>) {
 
 /// The command line of `perdura gpu`.
 pub(super) fn command() -> Command {
-    let value = |name: &'static str, default: &'static str, help: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .default_value(default)
-            .hide_default_value(default.is_empty())
-            .help(help)
-            .action(ArgAction::Set)
-    };
-    let export = Command::new("export")
-        .about("Serves what GPUs tell on /metrics, in place of the DCGM exporter")
+    let export = with_arguments(
+        Command::new("export").about("Serves what GPUs tell on /metrics, in place of the DCGM exporter"),
+    )
+    .arg(value("library", "", "The driver's library [default: libnvidia-ml.so.1 of the system]"));
+    let simulate = with_arguments(
+        Command::new("simulate").about("Serves what a fleet of GPUs that are not there would tell"),
+    )
+    .arg(value("nodes", "1", "Machines"))
+    .arg(value("gpus", "8", "GPUs of each machine"))
+    .arg(value(
+        "model",
+        "h100",
+        "Products, which machines take in turn: h100, h200, a100, l40s, h100-mig, a100-mig",
+    ))
+    .arg(value("seed", "1", "What chance falls by; the same seed tells the same"))
+    .arg(value("speed", "1", "Seconds of the simulation in one of the clock's"));
+    Command::new("gpu")
+        .about("Works with GPUs")
+        .subcommand_required(true)
+        .subcommand(export)
+        .subcommand(simulate)
+}
+
+fn value(name: &'static str, default: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .default_value(default)
+        .hide_default_value(default.is_empty())
+        .help(help)
+        .action(ArgAction::Set)
+}
+
+/// What an exporter takes, wherever its readings come from.
+fn with_arguments(command: Command) -> Command {
+    command
         .arg(value("listen", ":9400", "Address to listen on").short('a').alias("address"))
         .arg(value("interval", "15s", "Time between readings"))
         .arg(
@@ -183,8 +263,6 @@ pub(super) fn command() -> Command {
         )
         .arg(value("hostname-label", "Hostname", "Label that names the machine: Hostname, hostname or none"))
         .arg(value("names", "dcgm", "Names of metrics, a list of: dcgm (the DCGM exporter's), plain"))
-        .arg(value("library", "", "The driver's library [default: libnvidia-ml.so.1 of the system]"));
-    Command::new("gpu").about("Works with GPUs").subcommand_required(true).subcommand(export)
 }
 
 /// Exports until a signal ends it.
@@ -194,17 +272,8 @@ pub(super) fn run(arguments: &[OsString]) -> ExitCode {
         Ok(matches) => matches,
         Err(error) => return usage(&error),
     };
-    let (_, of_export) = matches.subcommand().expect("a subcommand is required");
-    let text = |name: &str| text_of(of_export, name);
-    let texts = GpuTexts {
-        interval: text("interval"),
-        counters_file: text("counters-file"),
-        hostname_label: text("hostname-label"),
-        names: text("names"),
-        library: text("library"),
-    };
-    let options = GpuOptions::new(GpuMode::On, texts);
-    let options = match options {
+    let (subcommand, matches) = matches.subcommand().expect("a subcommand is required");
+    let options = match options_of(subcommand, matches) {
         Ok(options) => options,
         Err(error) => {
             eprintln!("perdura: --{error}");
@@ -212,7 +281,7 @@ pub(super) fn run(arguments: &[OsString]) -> ExitCode {
         }
     };
     logs::start(LogLevel::Info, LogFormat::Text);
-    match export(&options, text("listen")) {
+    match export(&options, text_of(matches, "listen")) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "stopped");
@@ -221,8 +290,64 @@ pub(super) fn run(arguments: &[OsString]) -> ExitCode {
     }
 }
 
+fn options_of(subcommand: &str, matches: &ArgMatches) -> Result<GpuOptions, String> {
+    let text = |name: &str| text_of(matches, name);
+    let is_simulated = subcommand == "simulate";
+    let texts = GpuTexts {
+        interval: text("interval"),
+        counters_file: text("counters-file"),
+        hostname_label: text("hostname-label"),
+        names: text("names"),
+        library: if is_simulated { "" } else { text("library") },
+        simulate: "",
+    };
+    let mode = if is_simulated { GpuMode::Simulate } else { GpuMode::On };
+    let mut options = GpuOptions::new(mode, texts)?;
+    if let Some(simulation) = &mut options.simulation {
+        for name in ["nodes", "gpus", "model", "seed", "speed"] {
+            simulation.set(name, text(name)).map_err(|error| format!("{name}: {error}"))?;
+        }
+    }
+    Ok(options)
+}
+
 fn text_of<'a>(matches: &'a ArgMatches, name: &str) -> &'a str {
     matches.get_one::<String>(name).expect("every argument has a default")
+}
+
+/// The page of an exporter, which machines write together.
+#[derive(Clone)]
+struct Page {
+    exposed: Arc<Exposed>,
+    /// What each machine said in this round, and when; by its place.
+    said: Arc<Mutex<Vec<(Timestamp, Families)>>>,
+}
+
+impl Page {
+    fn new(exposed: Arc<Exposed>) -> Self {
+        Self { exposed, said: Arc::default() }
+    }
+
+    /// The part of one more machine.
+    fn part(&self) -> Publish {
+        let mut parts = lock(&self.said);
+        let (said, place) = (Arc::clone(&self.said), parts.len());
+        parts.push((Timestamp::MIN, Families::default()));
+        Box::new(move |snapshot, families| lock(&said)[place] = (snapshot.time, families))
+    }
+
+    /// Shows what all have said, as one text: each family once.
+    fn conclude(self) -> impl FnMut() + Send + 'static {
+        move || {
+            let mut time = Timestamp::MAX;
+            let mut all = Families::default();
+            for (said_at, families) in lock(&self.said).iter_mut() {
+                time = time.min(*said_at);
+                all.extend(std::mem::take(families));
+            }
+            self.exposed.set(time, all.to_text());
+        }
+    }
 }
 
 fn export(options: &GpuOptions, address: &str) -> Result<(), String> {
@@ -237,9 +362,8 @@ fn export(options: &GpuOptions, address: &str) -> Result<(), String> {
             http::listen(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))?;
         let address = listener.local_addr().map_or_else(|_| address.to_owned(), |at| at.to_string());
         tracing::info!(address, "listening");
-        let publish = Arc::clone(&exposed);
-        let collector =
-            options.collect(move |snapshot, families| publish.set(snapshot.time, families.to_text()))?;
+        let page = Page::new(Arc::clone(&exposed));
+        let collector = options.collect(|_| page.part(), page.clone().conclude())?;
         let (stop, stopping) = watch::channel(false);
         let serving =
             tokio::spawn(http::serve(vec![listener], http::exporter(exposed), CONNECTIONS_MAX, stopping));
@@ -281,9 +405,10 @@ mod tests {
     }
 
     #[test]
-    fn modes_are_three() {
+    fn modes_have_names() {
         assert_eq!("auto".parse(), Ok(GpuMode::Auto));
         assert_eq!("off".parse(), Ok(GpuMode::Off));
+        assert_eq!("simulate".parse(), Ok(GpuMode::Simulate));
         assert!("yes".parse::<GpuMode>().is_err());
     }
 }

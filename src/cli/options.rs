@@ -173,6 +173,7 @@ fn gpu_options(flags: &Flags) -> Result<GpuOptions, String> {
         hostname_label: flags.get("gpu.hostname-label"),
         names: flags.get("gpu.names"),
         library: flags.get("gpu.library"),
+        simulate: flags.get("gpu.simulate"),
     };
     GpuOptions::new(mode, texts).map_err(|error| format!("--gpu.{error}"))
 }
@@ -350,6 +351,7 @@ mod tests {
             ("--gpu=yes", "--gpu: "),
             ("--gpu.interval=x", "--gpu.interval: "),
             ("--gpu.names=nvml", "--gpu.names: "),
+            ("--gpu.simulate=nodes=1", "--gpu.simulate: "),
             ("--gpu.counters-file=/nowhere.csv", "--gpu.counters-file: "),
             ("--log.level=loud", "--log.level: "),
             ("--log.format=xml", "--log.format: "),

@@ -14,6 +14,8 @@ use crate::clock::Clock;
 
 /// Longest that a GPU is waited for in a round.
 const DEADLINE_MAX: Duration = Duration::from_secs(5);
+/// Most threads that go through the rounds of many machines.
+const THREADS_MAX: usize = 16;
 /// Least time between two tries to open the source.
 const RETRY_US: i64 = 30_000_000;
 
@@ -127,6 +129,33 @@ impl Rounds {
     }
 }
 
+/// Rounds of one machine, and where they go.
+pub struct Machine {
+    /// What is read.
+    pub rounds: Rounds,
+    /// Gets each round.
+    pub publish: Box<dyn FnMut(Snapshot) + Send>,
+}
+
+impl Machine {
+    fn go_round(&mut self) {
+        (self.publish)(self.rounds.next_round());
+    }
+}
+
+/// One round of each machine: of one on this thread, of many on a few threads that end with the round.
+fn go_rounds(machines: &mut [Machine]) {
+    if let [machine] = machines {
+        return machine.go_round();
+    }
+    let share = machines.len().div_ceil(THREADS_MAX).max(1);
+    thread::scope(|scope| {
+        for machines in machines.chunks_mut(share) {
+            scope.spawn(move || machines.iter_mut().for_each(Machine::go_round));
+        }
+    });
+}
+
 /// Rounds at an interval, on a thread of their own.
 pub struct Collector {
     stop: Sender<()>,
@@ -138,15 +167,25 @@ impl Collector {
     pub fn start(
         open: Open,
         options: CollectorOptions,
-        mut publish: impl FnMut(Snapshot) + Send + 'static,
+        publish: impl FnMut(Snapshot) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let interval = options.interval;
+        let machine = Machine { rounds: Rounds::new(open, options), publish: Box::new(publish) };
+        Self::start_all(vec![machine], interval, || {})
+    }
+
+    /// Begins the rounds of several machines, which go at the same time; `conclude` is called after those of all.
+    pub fn start_all(
+        mut machines: Vec<Machine>,
+        interval: Duration,
+        mut conclude: impl FnMut() + Send + 'static,
     ) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
-        let interval = options.interval;
-        let mut rounds = Rounds::new(open, options);
         let run = move || {
             let mut next = std::time::Instant::now();
             loop {
-                publish(rounds.next_round());
+                go_rounds(&mut machines);
+                conclude();
                 next = (next + interval).max(std::time::Instant::now());
                 let pause = next.saturating_duration_since(std::time::Instant::now());
                 if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {

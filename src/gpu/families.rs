@@ -65,6 +65,26 @@ pub struct Sample {
 }
 
 impl Families {
+    /// Adds what another machine said: to families of the same name, and the rest in the order that they had there.
+    pub fn extend(&mut self, other: Self) {
+        let first_base = self.bases.len();
+        self.bases.extend(other.bases);
+        let mut place = 0;
+        for mut family in other.families {
+            family.samples.iter_mut().for_each(|sample| sample.base += first_base);
+            match self.families.iter().position(|known| known.name == family.name) {
+                Some(known) => {
+                    place = known + 1;
+                    self.families[known].samples.append(&mut family.samples);
+                }
+                None => {
+                    self.families.insert(place, family);
+                    place += 1;
+                }
+            }
+        }
+    }
+
     /// The text format, line for line as the exporter writes it.
     pub fn to_text(&self) -> String {
         let mut out = String::new();

@@ -1,5 +1,5 @@
 //! The GPUs of one source, read in rounds: a thread for each, so that a call that hangs makes its own GPU stale and
-//! holds up nothing else.
+//! holds up nothing else. Those of a source that never blocks are read without threads.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -33,6 +33,25 @@ struct Worker {
     asks: Sender<Ask>,
     /// Whether an ask is not answered yet.
     is_busy: bool,
+}
+
+/// The threads of a source's GPUs.
+struct Workers {
+    workers: Vec<Worker>,
+    answers: Receiver<Answer>,
+    round: u64,
+}
+
+/// Who reads.
+enum Readers {
+    /// A thread for each GPU.
+    Workers(Workers),
+    /// Whoever asks, since the source never blocks.
+    Caller { source: Arc<dyn Source>, wanted: FieldSet },
+}
+
+/// What is known of one GPU from before.
+struct Known {
     identity: Arc<DeviceIdentity>,
     /// What was said last of its not answering.
     fault: Option<String>,
@@ -40,11 +59,13 @@ struct Worker {
 
 /// All GPUs of a source.
 pub(super) struct Fleet {
-    workers: Vec<Worker>,
-    answers: Receiver<Answer>,
+    readers: Readers,
+    gpus: Vec<Known>,
     xids: XidWatch,
-    round: u64,
 }
+
+/// What each GPU said, by index; nothing of one that did not answer in time.
+type Results = Vec<Option<Result<GpuReading, SourceError>>>;
 
 /// What a round brought.
 pub(super) struct Round {
@@ -55,7 +76,7 @@ pub(super) struct Round {
 }
 
 impl Fleet {
-    /// Begins a thread for each GPU. Reads nothing yet, but for how many there are.
+    /// Begins a thread for each GPU, if it needs one. Reads nothing yet, but for how many there are.
     pub(super) fn start(
         source: &Arc<dyn Source>,
         wanted: FieldSet,
@@ -65,16 +86,81 @@ impl Fleet {
         if count == 0 {
             return Err(SourceError::Unavailable("the driver has no GPU".to_owned()));
         }
-        let (answer, answers) = channel();
-        let workers = (0..count).map(|index| start_worker(source, index, wanted, answer.clone()));
-        let workers = workers.collect::<Result<_, _>>()?;
-        xids.listen(Arc::clone(source));
-        Ok(Self { workers, answers, xids, round: 0 })
+        let readers = if source.is_quick() {
+            Readers::Caller { source: Arc::clone(source), wanted }
+        } else {
+            let workers = Workers::start(source, count, wanted)?;
+            xids.listen(Arc::clone(source));
+            Readers::Workers(workers)
+        };
+        let known = |index| Known {
+            identity: Arc::new(DeviceIdentity { index, ..DeviceIdentity::default() }),
+            fault: None,
+        };
+        Ok(Self { readers, gpus: (0..count).map(known).collect(), xids })
     }
 
     /// Asks all GPUs and waits until each has answered, or `deadline` is over: then those that have not are stale, and
     /// neither asked again nor waited for until they do. `now_us`: microseconds since the epoch.
     pub(super) fn collect(&mut self, now_us: i64, deadline: Duration) -> Round {
+        let results = match &mut self.readers {
+            Readers::Workers(workers) => workers.collect(now_us, deadline),
+            Readers::Caller { source, wanted } => {
+                self.xids.hear(source.as_ref());
+                let read = |gpu: &Known| source.device(gpu.identity.index)?.read(now_us, *wanted);
+                self.gpus.iter().map(|gpu| Some(read(gpu))).collect()
+            }
+        };
+        self.conclude(now_us, results)
+    }
+
+    fn conclude(&mut self, now_us: i64, results: Results) -> Round {
+        let mut snapshot = Snapshot { time: now_us.div_euclid(1_000), gpus: Vec::new() };
+        let mut gone = None;
+        for (gpu, result) in self.gpus.iter_mut().zip(results) {
+            let mut processes = Vec::new();
+            let rows = match result {
+                Some(Ok(reading)) => {
+                    gpu.identity = reading.identity;
+                    gpu.recovered();
+                    processes = reading.processes;
+                    Some(reading.rows)
+                }
+                Some(Err(SourceError::Unavailable(reason))) => {
+                    gone = Some(reason);
+                    None
+                }
+                Some(Err(error)) => {
+                    gpu.fails(&error.to_string());
+                    None
+                }
+                None => {
+                    gpu.fails("it did not answer in time");
+                    None
+                }
+            };
+            let xids = self.xids.history(gpu.identity.index, &gpu.identity.uuid);
+            let identity = Arc::clone(&gpu.identity);
+            snapshot.gpus.push(GpuState { identity, rows, processes, xids });
+        }
+        Round { snapshot, gone }
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        self.xids.stop();
+    }
+}
+
+impl Workers {
+    fn start(source: &Arc<dyn Source>, count: u32, wanted: FieldSet) -> Result<Self, SourceError> {
+        let (answer, answers) = channel();
+        let workers = (0..count).map(|index| start_worker(source, index, wanted, answer.clone()));
+        Ok(Self { workers: workers.collect::<Result<_, _>>()?, answers, round: 0 })
+    }
+
+    fn collect(&mut self, now_us: i64, deadline: Duration) -> Results {
         let until = Instant::now() + deadline;
         while let Ok(answer) = self.answers.try_recv() {
             self.workers[answer.index].is_busy = false;
@@ -86,11 +172,10 @@ impl Fleet {
             worker.is_busy = worker.asks.send(ask).is_ok();
             asked += usize::from(worker.is_busy);
         }
-        let results = self.gather(asked, until);
-        self.conclude(now_us, results)
+        self.gather(asked, until)
     }
 
-    fn gather(&mut self, mut asked: usize, until: Instant) -> Vec<Option<Result<GpuReading, SourceError>>> {
+    fn gather(&mut self, mut asked: usize, until: Instant) -> Results {
         let mut results: Vec<_> = self.workers.iter().map(|_| None).collect();
         while asked > 0 {
             match self.answers.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -107,47 +192,9 @@ impl Fleet {
         }
         results
     }
-
-    fn conclude(&mut self, now_us: i64, results: Vec<Option<Result<GpuReading, SourceError>>>) -> Round {
-        let mut snapshot = Snapshot { time: now_us.div_euclid(1_000), gpus: Vec::new() };
-        let mut gone = None;
-        for (worker, result) in self.workers.iter_mut().zip(results) {
-            let mut processes = Vec::new();
-            let rows = match result {
-                Some(Ok(reading)) => {
-                    worker.identity = reading.identity;
-                    worker.recovered();
-                    processes = reading.processes;
-                    Some(reading.rows)
-                }
-                Some(Err(SourceError::Unavailable(reason))) => {
-                    gone = Some(reason);
-                    None
-                }
-                Some(Err(error)) => {
-                    worker.fails(&error.to_string());
-                    None
-                }
-                None => {
-                    worker.fails("it did not answer in time");
-                    None
-                }
-            };
-            let xids = self.xids.history(worker.identity.index, &worker.identity.uuid);
-            let identity = Arc::clone(&worker.identity);
-            snapshot.gpus.push(GpuState { identity, rows, processes, xids });
-        }
-        Round { snapshot, gone }
-    }
 }
 
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        self.xids.stop();
-    }
-}
-
-impl Worker {
+impl Known {
     fn fails(&mut self, fault: &str) {
         if self.fault.as_deref() != Some(fault) {
             tracing::warn!(
@@ -181,8 +228,7 @@ fn start_worker(
         .name(format!("gpu-{index}"))
         .spawn(work)
         .map_err(|error| SourceError::Device(format!("cannot start the thread of GPU {index}: {error}")))?;
-    let identity = Arc::new(DeviceIdentity { index, ..DeviceIdentity::default() });
-    Ok(Worker { asks, is_busy: false, identity, fault: None })
+    Ok(Worker { asks, is_busy: false })
 }
 
 /// A GPU's thread: ends when its fleet is gone.

@@ -1,6 +1,6 @@
 //! NVIDIA GPUs: what their driver tells, under the names of the DCGM exporter.
 //!
-//! A [`Collector`] reads a [`Source`] in rounds: the driver through NVML ([`NvmlSource`]), or a simulation. Each GPU has a
+//! A [`Collector`] reads a [`Source`] in rounds: the driver through NVML ([`NvmlSource`]), or a [`Simulation`]. Each GPU has a
 //! thread and each round a deadline, so a call that hangs in the driver makes one GPU stale and holds up nothing else;
 //! XIDs are counted as they come. Where there is no driver, or none any more, it says so once and tries again.
 //! A [`Snapshot`] holds what all GPUs of a machine said at one time; [`Families`] gives it names, labels and text.
@@ -19,13 +19,14 @@ mod nvml;
 mod plain;
 mod rate;
 mod reading;
+mod simulate;
 mod source;
 mod store;
 mod workload;
 mod xid;
 mod xids;
 
-pub use collector::{Collector, CollectorOptions, Open, Rounds};
+pub use collector::{Collector, CollectorOptions, Machine, Open, Rounds};
 pub use counters::{Counter, Counters, CountersError};
 pub use families::{Base, Families, Family, Pairs, Sample};
 pub use fields::{Field, FieldInfo, FieldSet};
@@ -35,6 +36,7 @@ pub use nvml::{NvmlOptions, NvmlSource};
 pub use reading::{
     DeviceIdentity, GpuReading, GpuState, MigInstance, Reading, Row, Snapshot, Value, XidCount, XidHistory,
 };
+pub use simulate::{Model, Simulation};
 pub use source::{Device, Source, SourceError, XidEvent, XidEvents};
 pub use store::SeriesWriter;
 pub use workload::{Grant, Process, Workload, Workloads};

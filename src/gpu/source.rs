@@ -20,7 +20,8 @@ pub enum SourceError {
     Unsupported,
 }
 
-/// A machine's GPUs. Each is read from a thread of its own, so that one that hangs holds up nothing else.
+/// A machine's GPUs. Each is read from a thread of its own, so that one that hangs holds up nothing else, unless nothing
+/// ever does.
 pub trait Source: Send + Sync {
     /// What it is, as a log says it: "the NVIDIA driver 550.54.15".
     fn description(&self) -> String;
@@ -30,6 +31,12 @@ pub trait Source: Send + Sync {
 
     /// Takes hold of a GPU. Blocks while the driver does.
     fn device(&self, index: u32) -> Result<Box<dyn Device + '_>, SourceError>;
+
+    /// Whether nothing of it ever blocks. Then its GPUs are read one after the other by whoever asks, and XIDs are asked
+    /// for in each round, so that it takes no thread of its own.
+    fn is_quick(&self) -> bool {
+        false
+    }
 
     /// Begins to listen for XIDs of all GPUs.
     fn xid_events(&self) -> Result<Box<dyn XidEvents + '_>, SourceError>;

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::reading::XidHistory;
-use super::source::{Source, SourceError};
+use super::source::{Source, SourceError, XidEvent};
 use crate::clock::Clock;
 use crate::lock::lock;
 
@@ -73,6 +73,15 @@ impl XidWatch {
         }
     }
 
+    /// Takes what has come of a source that never blocks, without a thread.
+    pub(super) fn hear(&self, source: &dyn Source) {
+        let Ok(mut events) = source.xid_events() else { return };
+        lock(&self.state).watched = events.watched().iter().copied().collect();
+        while let Ok(Some(event)) = events.next(Duration::ZERO) {
+            self.keep(&event);
+        }
+    }
+
     /// Asks the thread to end; it is not waited for, since the driver may hold it.
     pub(super) fn stop(&self) {
         lock(&self.stop).store(true, Ordering::Relaxed);
@@ -103,15 +112,19 @@ impl XidWatch {
         lock(&self.state).watched = events.watched().iter().copied().collect();
         while !stop.load(Ordering::Relaxed) {
             let Some(event) = events.next(WAIT)? else { continue };
-            tracing::warn!(gpu = event.index, xid = event.xid, "the driver reports an XID");
-            let now = self.clock.now_ms();
-            let mut state = lock(&self.state);
-            let fresh = state.fresh.entry(event.index).or_default();
-            if fresh.len() < FRESH_MAX {
-                fresh.push((event.xid, now));
-            }
+            self.keep(&event);
         }
         Ok(())
+    }
+
+    fn keep(&self, event: &XidEvent) {
+        tracing::warn!(gpu = event.index, xid = event.xid, "the driver reports an XID");
+        let now = self.clock.now_ms();
+        let mut state = lock(&self.state);
+        let fresh = state.fresh.entry(event.index).or_default();
+        if fresh.len() < FRESH_MAX {
+            fresh.push((event.xid, now));
+        }
     }
 }
 

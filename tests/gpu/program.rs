@@ -14,7 +14,7 @@ const TRIES: usize = 400;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A running program; it is killed with the value.
-struct Program {
+pub(crate) struct Program {
     child: Child,
     address: String,
 }
@@ -29,7 +29,7 @@ impl Drop for Program {
 
 impl Program {
     /// Runs perdura in `folder` and waits until it listens.
-    fn start(folder: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_perdura"))
             .args(arguments)
             .env("NODE_NAME", "node-1")
@@ -48,7 +48,7 @@ impl Program {
     }
 
     /// Head and body of an answer.
-    fn get(&self, path: &str) -> String {
+    pub(crate) fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).expect("the program listens");
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout can be set");
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -59,7 +59,7 @@ impl Program {
     }
 
     /// The first answer that `is_wanted`.
-    fn get_until(&self, path: &str, is_wanted: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn get_until(&self, path: &str, is_wanted: impl Fn(&str) -> bool) -> String {
         for _ in 0..TRIES {
             let answer = self.get(path);
             if is_wanted(&answer) {
