@@ -263,6 +263,7 @@ fn write(server: &Server, end: i64) {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
         samples: (0..=40).map(|step| ((end - 600 + step * 15) * 1_000, value(step))).collect(),
+        ..Written::default()
     };
     let all = [
         series("written", "a", &|step| step as f64),

@@ -208,7 +208,7 @@ fn values(now: i64) -> Vec<BadBody> {
     };
     let at = |name, timestamp, says| refused(name, V1, compress(&v1(vec![series(&named, timestamp)])), says);
     vec![
-        with("a histogram that counts fewer than its buckets", &|h| h.count = 2, &["histogram"]),
+        with("a histogram that counts fewer than its buckets", &|h| h.count = Some(2), &["histogram"]),
         with("a histogram with a bucket below zero", &|h| h.positive_deltas = vec![1, -3, 4], &["histogram"]),
         with("a histogram with more buckets than spans", &|h| h.positive_deltas.push(1), &["histogram"]),
         with(
@@ -237,14 +237,15 @@ fn series(labels: &[(&str, &str)], timestamp: i64) -> TimeSeries {
 /// Five observations in three buckets, and one in the zero bucket.
 fn histogram(timestamp: i64) -> Histogram {
     Histogram {
-        count: 6,
+        count: Some(6),
         sum: 11.5,
         schema: 1,
         zero_threshold: 1e-128,
-        zero_count: 1,
+        zero_count: Some(1),
         positive_spans: vec![BucketSpan { offset: 0, length: 2 }, BucketSpan { offset: 1, length: 1 }],
         positive_deltas: vec![1, 1, 0],
         timestamp,
+        ..Histogram::default()
     }
 }
 

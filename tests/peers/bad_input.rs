@@ -57,6 +57,7 @@ fn unsorted_labels_are_sorted() {
         let series = Written {
             labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             samples: vec![(now_ms() - 1_000, 1.0)],
+            ..Written::default()
         };
         let body = compress(&encode(protocol, &[series]));
         let answer = http::request(server.port, "POST", "/api/v1/write", &protocol.headers(), &body);
@@ -228,6 +229,7 @@ fn store_something(server: &Server) -> Value {
         let series = Written {
             labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             samples: (0..50).map(|step| (now - 50_000 + step * 1_000, step as f64)).collect(),
+            ..Written::default()
         };
         let body = compress(&encode(protocol, &[series]));
         let answer = http::request(server.port, "POST", "/api/v1/write", &protocol.headers(), &body);

@@ -151,6 +151,7 @@ fn request_of(round: u64, writer: u64, request: u64, time: i64) -> Vec<Written> 
                     (time + step, number as f64)
                 })
                 .collect(),
+            ..Written::default()
         })
         .collect()
 }

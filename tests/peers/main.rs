@@ -16,6 +16,7 @@ mod bad_queries;
 mod bad_rule_table;
 mod check_rules;
 mod compare;
+mod differential;
 mod exporter;
 mod http;
 mod import_rules;

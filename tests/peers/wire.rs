@@ -40,25 +40,42 @@ pub(crate) struct Sample {
     pub(crate) start_timestamp: i64,
 }
 
-/// A native histogram with integer counts, as much of it as the trials send.
+/// A native histogram. `count` and `count_float` are one choice of the protocols, and so are the zero counts.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Histogram {
-    #[prost(uint64, tag = "1")]
-    pub(crate) count: u64,
+    #[prost(uint64, optional, tag = "1")]
+    pub(crate) count: Option<u64>,
+    #[prost(double, optional, tag = "2")]
+    pub(crate) count_float: Option<f64>,
     #[prost(double, tag = "3")]
     pub(crate) sum: f64,
     #[prost(sint32, tag = "4")]
     pub(crate) schema: i32,
     #[prost(double, tag = "5")]
     pub(crate) zero_threshold: f64,
-    #[prost(uint64, tag = "6")]
-    pub(crate) zero_count: u64,
+    #[prost(uint64, optional, tag = "6")]
+    pub(crate) zero_count: Option<u64>,
+    #[prost(double, optional, tag = "7")]
+    pub(crate) zero_count_float: Option<f64>,
+    #[prost(message, repeated, tag = "8")]
+    pub(crate) negative_spans: Vec<BucketSpan>,
+    #[prost(sint64, repeated, tag = "9")]
+    pub(crate) negative_deltas: Vec<i64>,
+    #[prost(double, repeated, tag = "10")]
+    pub(crate) negative_counts: Vec<f64>,
     #[prost(message, repeated, tag = "11")]
     pub(crate) positive_spans: Vec<BucketSpan>,
     #[prost(sint64, repeated, tag = "12")]
     pub(crate) positive_deltas: Vec<i64>,
+    #[prost(double, repeated, tag = "13")]
+    pub(crate) positive_counts: Vec<f64>,
+    /// 0: unknown, 1: reset, 2: none, 3: a gauge.
+    #[prost(int32, tag = "14")]
+    pub(crate) reset_hint: i32,
     #[prost(int64, tag = "15")]
     pub(crate) timestamp: i64,
+    #[prost(double, repeated, tag = "16")]
+    pub(crate) custom_values: Vec<f64>,
 }
 
 /// Consecutive buckets of a histogram.
@@ -123,10 +140,11 @@ impl Protocol {
 }
 
 /// A series to write: sorted labels and its samples as (milliseconds, value).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Written {
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) samples: Vec<(i64, f64)>,
+    pub(crate) histograms: Vec<Histogram>,
 }
 
 /// Encodes series as a body of `protocol`, not yet compressed.
@@ -147,7 +165,7 @@ fn series_v1(series: &Written) -> TimeSeries {
     TimeSeries {
         labels: labels.map(|(name, value)| label(name, value)).collect(),
         samples: samples(series),
-        histograms: Vec::new(),
+        histograms: series.histograms.clone(),
     }
 }
 
@@ -170,7 +188,7 @@ fn request_v2(series: &[Written]) -> RequestV2 {
                 .flat_map(|(name, value)| [reference(name), reference(value)])
                 .collect(),
             samples: samples(one),
-            histograms: Vec::new(),
+            histograms: one.histograms.clone(),
         })
         .collect();
     RequestV2 { symbols, timeseries }

@@ -77,9 +77,6 @@ pub(crate) fn open<'q>(
         Some(param) => scalar::evaluate(param, grid, cx)?,
         None => Vec::new(),
     };
-    if let (AggregateOp::Quantile, Some(param)) = (node.op, &node.param) {
-        warn_of_quantiles(&parameters, param.pos, cx);
-    }
     let mut input = super::open(&node.expr, grid, cx)?;
     let (assigned, groups) = Grouping::new(node, None, cx).assign(input.series(), cx);
     let mut planes: Vec<Plane> = groups.iter().map(|_| Plane::new(node.op, grid.count)).collect();
@@ -92,6 +89,9 @@ pub(crate) fn open<'q>(
             cx.annotations.info(node.expr.pos, notes::histogram_ignored(node.op.as_str()));
         }
         cx.samples.held = before;
+    }
+    if let (AggregateOp::Quantile, Some(param)) = (node.op, &node.param) {
+        warn_of_quantiles(&parameters, param.pos, cx);
     }
     let mut output = Batch::default();
     for (series, plane) in groups.into_iter().zip(planes) {

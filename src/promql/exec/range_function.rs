@@ -10,7 +10,7 @@ use crate::promql::functions::rate::{self, Growth, StartPair};
 use crate::promql::functions::{
     Note, Notes, Window, extended, native, native_over_time, native_rate, numeric, over_time, sparse,
 };
-use crate::promql::parse::ast::RangeExtension;
+use crate::promql::parse::ast::{PosRange, RangeExtension};
 use crate::promql::plan::{CallNode, Node, NodeKind, StepGrid};
 use crate::promql::value::SampleValue;
 
@@ -404,7 +404,10 @@ impl<'q> Operator<'q> for RangeFunction<'q> {
 
 impl RangeFunction<'_> {
     fn annotate(&self, cx: &mut Context<'_>, place: usize, row: &Row, notes: &Notes) {
-        let pos = self.call.args[0].pos;
+        // Upstream puts the subquery's result in its place, which has no position of its own.
+        let first = &self.call.args[0];
+        let of_subquery = matches!(first.unwrapped().kind, NodeKind::Subquery(_));
+        let pos = if of_subquery { PosRange::default() } else { first.pos };
         let labels = self.rows.series[place].labels;
         for step in row.present.ones().filter(|_| !self.invalid_quantiles.is_empty()) {
             let q = self.invalid_quantiles[step];

@@ -11,8 +11,8 @@ struct Civil {
 }
 
 impl Civil {
-    fn of(seconds: i64) -> Self {
-        let days_since_epoch = seconds.div_euclid(86_400);
+    fn of(seconds: i128) -> Self {
+        let days_since_epoch = narrow(seconds.div_euclid(86_400));
         // Years are counted from 1 March, so that a leap day is the last of its year, in eras of 400 years.
         let days = days_since_epoch + 719_468;
         let era = days.div_euclid(146_097);
@@ -24,7 +24,7 @@ impl Civil {
         let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
         let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
         let year = year_of_era + era * 400 + i64::from(month <= 2);
-        Self { year, month, day, days_since_epoch, second_of_day: seconds.rem_euclid(86_400) }
+        Self { year, month, day, days_since_epoch, second_of_day: narrow(seconds.rem_euclid(86_400)) }
     }
 
     fn is_leap_year(&self) -> bool {
@@ -61,9 +61,21 @@ pub(crate) fn field(name: &str) -> Option<fn(f64) -> f64> {
     })
 }
 
-/// Fractions are cut off towards zero; what is no time at all is the epoch or the ends of what can be told.
+/// Seconds from the first moment that upstream's clock can tell to the epoch.
+const BEFORE_EPOCH_S: i128 = 9_223_372_028_741_760_000;
+
+/// Fractions are cut off towards zero. What is no 64-bit count of seconds is the least of them, and what lies before the
+/// first moment of upstream's clock wraps around to its end, as with upstream on x86-64.
 fn civil(seconds: f64) -> Civil {
-    Civil::of((seconds as i64).clamp(i64::MIN / 4, i64::MAX / 4))
+    // 2^63 is the first float above all counts.
+    let fits = (-(2.0_f64.powi(63))..2.0_f64.powi(63)).contains(&seconds);
+    let whole = i128::from(if fits { seconds as i64 } else { i64::MIN });
+    Civil::of(if whole < -BEFORE_EPOCH_S { whole + (1 << 64) } else { whole })
+}
+
+/// A count of days or seconds that is known to be small enough.
+fn narrow(count: i128) -> i64 {
+    i64::try_from(count).expect("2^64 seconds have fewer days than 2^63")
 }
 
 #[cfg(test)]
@@ -98,7 +110,14 @@ mod tests {
         assert_eq!((value("year", -1.0), value("month", -1.0)), (1969.0, 12.0));
         assert_eq!(value("day_of_year", 946_684_799.0), 365.0);
         assert_eq!(value("days_in_month", -2_206_310_400.0), 28.0); // February 1900
-        assert!(value("year", f64::INFINITY).is_finite());
-        assert_eq!(value("year", f64::NAN), 1970.0);
+        // As a Prometheus 3.5.3 on x86-64 answers.
+        assert_eq!((value("year", 1e18), value("month", 1e18)), (31_688_740_476.0, 10.0));
+        assert_eq!((value("year", -9e18), value("hour", -9e18)), (-285_198_644_592.0, 8.0));
+        for no_time in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e100, -1e19] {
+            assert_eq!(value("year", no_time), 292_277_026_596.0);
+            assert_eq!((value("month", no_time), value("day_of_month", no_time)), (12.0, 4.0));
+            assert_eq!((value("day_of_week", no_time), value("day_of_year", no_time)), (0.0, 339.0));
+            assert_eq!((value("hour", no_time), value("minute", no_time)), (15.0, 30.0));
+        }
     }
 }
