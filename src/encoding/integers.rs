@@ -2,7 +2,8 @@
 //!
 //! Layout: `storage-format.md`, "Integer columns". All arithmetic wraps, so that any 64-bit numbers come back.
 
-use super::packing::{BLOCK_LEN, pack, packed_bytes, unpack};
+use super::blocks::{bit_len, decode_scaled_block, encode_block};
+use super::packing::BLOCK_LEN;
 use super::{ByteReader, ByteWriter, DecodeError, zigzag};
 
 /// Most numbers of one column.
@@ -10,11 +11,6 @@ pub const INTEGERS_MAX: usize = 1024;
 
 /// Flag beside the transform: a common factor follows.
 const FACTOR_FLAG: u8 = 0x04;
-/// Flag beside the width: exceptions follow the packed bits.
-const EXCEPTIONS_FLAG: u8 = 0x80;
-/// How many numbers may be cut off at either end of a block's sorted values to save width.
-const CUTS: [usize; 11] = [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32];
-
 /// What is packed in place of the numbers. The discriminant is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -99,7 +95,7 @@ pub fn decode_integer_blocks(
     let mut block = [0; BLOCK_LEN];
     while at < count {
         let block = &mut block[..BLOCK_LEN.min(count - at)];
-        decode_block(reader, factor, block)?;
+        decode_scaled_block(reader, factor, block)?;
         match transform {
             Transform::Offset => block.iter_mut().for_each(|n| *n = n.wrapping_add(first)),
             Transform::Delta => last = accumulate(block, last),
@@ -211,127 +207,6 @@ fn common_factor(residuals: &[i64]) -> i64 {
         }
     }
     i64::try_from(divisor.max(1)).unwrap_or(1)
-}
-
-/// How a block is packed: numbers from `base` within `width` bits, all others as exceptions.
-#[derive(Clone, Copy, Debug)]
-struct Packing {
-    base: i64,
-    width: u32,
-}
-
-fn encode_block(block: &[i64], out: &mut ByteWriter) {
-    let packing = choose_packing(block);
-    let mut offsets = [0_u64; BLOCK_LEN];
-    let mut exceptions: Vec<(usize, i64)> = Vec::new();
-    for (index, residual) in block.iter().enumerate() {
-        let distance = residual.wrapping_sub(packing.base);
-        if bit_len(distance as u64) <= packing.width {
-            offsets[index] = distance as u64;
-        } else {
-            exceptions.push((index, distance));
-        }
-    }
-    let flag = if exceptions.is_empty() { 0 } else { EXCEPTIONS_FLAG };
-    out.put_u8(u8::try_from(packing.width).expect("a width is at most 64") | flag);
-    out.put_signed(packing.base);
-    out.put_packed(&offsets[..block.len()], packing.width);
-    if flag != 0 {
-        out.put_u8(u8::try_from(exceptions.len()).expect("a block has at most 128 exceptions"));
-        for (index, distance) in exceptions {
-            out.put_u8(u8::try_from(index).expect("a block has at most 128 numbers"));
-            out.put_signed(distance);
-        }
-    }
-}
-
-/// Sorts the block and tries cutting off some numbers at either end; takes the smallest in bytes.
-fn choose_packing(block: &[i64]) -> Packing {
-    let mut sorted = [0; BLOCK_LEN];
-    let sorted = &mut sorted[..block.len()];
-    sorted.copy_from_slice(block);
-    sorted.sort_unstable();
-    let count = sorted.len();
-    let whole = span_bits(sorted[0], sorted[count - 1]);
-    let mut best = (packed_bytes(count, whole), Packing { base: sorted[0], width: whole });
-    if whole == 0 {
-        return best.1;
-    }
-    for low in CUTS {
-        for high in CUTS {
-            if low + high == 0 || low + high >= count {
-                continue;
-            }
-            let (base, top) = (sorted[low], sorted[count - 1 - high]);
-            let width = span_bits(base, top);
-            let mut bytes = packed_bytes(count, width) + 1 + 2 * (low + high);
-            if bytes >= best.0 {
-                continue;
-            }
-            let cut = sorted[..low].iter().chain(&sorted[count - high..]);
-            bytes = packed_bytes(count, width)
-                + 1
-                + cut.map(|r| 1 + varint_len(zigzag(r.wrapping_sub(base)))).sum::<usize>();
-            if bytes < best.0 {
-                best = (bytes, Packing { base, width });
-            }
-        }
-    }
-    best.1
-}
-
-/// Width that holds every number from `base` to `top`.
-fn span_bits(base: i64, top: i64) -> u32 {
-    bit_len(top.wrapping_sub(base) as u64)
-}
-
-const fn bit_len(number: u64) -> u32 {
-    64 - number.leading_zeros()
-}
-
-const fn varint_len(number: u64) -> usize {
-    let bits = bit_len(number);
-    if bits == 0 { 1 } else { bits.div_ceil(7) as usize }
-}
-
-fn decode_block(reader: &mut ByteReader<'_>, factor: i64, block: &mut [i64]) -> Result<(), DecodeError> {
-    let start = reader.clone();
-    let tag = reader.u8()?;
-    let width = u32::from(tag & !EXCEPTIONS_FLAG);
-    if width > 64 {
-        return Err(start.error("packed width is above 64"));
-    }
-    let base = reader.signed()?;
-    if width == 0 {
-        block.fill(base.wrapping_mul(factor));
-    } else {
-        let bytes = reader.take_with_rest(packed_bytes(block.len(), width))?;
-        let mut offsets = [0_u64; BLOCK_LEN];
-        unpack(bytes, width, block.len(), &mut offsets);
-        for (out, offset) in block.iter_mut().zip(&offsets) {
-            *out = base.wrapping_add(*offset as i64);
-        }
-        if factor != 1 {
-            block.iter_mut().for_each(|number| *number = number.wrapping_mul(factor));
-        }
-    }
-    if tag & EXCEPTIONS_FLAG != 0 {
-        for _ in 0..reader.u8()? {
-            let index = usize::from(reader.u8()?);
-            let distance = reader.signed()?;
-            let Some(number) = block.get_mut(index) else {
-                return Err(start.error("exception lies outside its block"));
-            };
-            *number = base.wrapping_add(distance).wrapping_mul(factor);
-        }
-    }
-    Ok(())
-}
-
-impl ByteWriter {
-    fn put_packed(&mut self, numbers: &[u64], width: u32) {
-        pack(numbers, width, self.as_mut_vec());
-    }
 }
 
 #[cfg(test)]

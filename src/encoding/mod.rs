@@ -4,11 +4,14 @@
 //! believed, and errors say at which byte which rule was broken. Layouts are described in `storage-format.md`,
 //! "Conventions" and "Integer columns".
 
+mod blocks;
 mod bytes;
 mod checksum;
 mod integers;
 mod packing;
 
+pub use blocks::{decode_block, encode_block, number_in_block};
 pub use bytes::{ByteReader, ByteWriter, DecodeError, unzigzag, zigzag};
 pub use checksum::{Checksum, checksum};
 pub use integers::{INTEGERS_MAX, decode_integer_blocks, decode_integers, encode_integers};
+pub use packing::BLOCK_LEN;

@@ -4,7 +4,7 @@
 //! has constant shifts for each width.
 
 /// Most numbers that are packed at once.
-pub(super) const BLOCK_LEN: usize = 128;
+pub const BLOCK_LEN: usize = 128;
 /// Numbers per group.
 const GROUP_LEN: usize = 8;
 /// Widest load of the unpacker past a group's first byte.
@@ -51,6 +51,18 @@ pub(super) fn unpack(bytes: &[u8], width: u32, count: usize, out: &mut [u64; BLO
     let mut padded = [0_u8; BLOCK_LEN * 8 + PADDING_BYTES];
     padded[..packed.len()].copy_from_slice(packed);
     unpack_block(&padded, width, groups, out);
+}
+
+/// The number at `index` of those packed in `bytes`.
+pub(super) fn packed_at(bytes: &[u8], width: u32, index: usize) -> u64 {
+    if width == 0 {
+        return 0;
+    }
+    let bit = index * width as usize;
+    let bytes = &bytes[bit / 8..bytes.len().min(bit / 8 + 9)];
+    let mut loaded = [0; 16];
+    loaded[..bytes.len()].copy_from_slice(bytes);
+    (u128::from_le_bytes(loaded) >> (bit % 8)) as u64 & (u64::MAX >> (64 - width))
 }
 
 /// Unpacks so many groups of one fixed width.

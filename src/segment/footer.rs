@@ -12,8 +12,8 @@ use super::{SegmentError, SegmentMeta, Source};
 pub(super) const MAGIC_HEAD: [u8; 8] = *b"PRDRSEG\n";
 /// Last bytes of every segment.
 const MAGIC_TAIL: [u8; 4] = *b"PSEG";
-/// The format that is written; 0 may change daily.
-const VERSION: u32 = 0;
+/// The format that is written and read.
+const VERSION: u32 = 1;
 /// Checksum, footer length, version, magic.
 const TAIL_BYTES: u64 = 16;
 /// Read at once when a file is opened; most footers are shorter.
@@ -24,22 +24,63 @@ const FIRST_READ_BYTES: u64 = 4096;
 #[repr(usize)]
 pub(super) enum Section {
     Values,
-    Times,
-    TimesTable,
     Records,
-    Rows,
+    Fingerprints,
+    Exemplars,
+    Metadata,
+    BlockTable,
+    GroupTable,
+    TimesTable,
     SymbolTexts,
     SymbolEnds,
+    SymbolBases,
     IndexNames,
     IndexDictionaries,
     IndexPostings,
-    Exemplars,
     ExemplarTable,
-    Metadata,
 }
 
 /// How many sections there are.
-pub(super) const SECTION_COUNT: usize = Section::Metadata as usize + 1;
+pub(super) const SECTION_COUNT: usize = Section::ExemplarTable as usize + 1;
+/// The first section of the area that is packed as a whole in small segments.
+pub(super) const AREA_FIRST: usize = Section::BlockTable as usize;
+/// Longest area that is packed: it is kept unpacked once it was used.
+pub(super) const AREA_PACKED_MAX: u64 = 1 << 20;
+
+/// What `storage-format.md` calls the sections.
+pub(super) const SECTION_NAMES: [&str; SECTION_COUNT] = [
+    "values",
+    "groups of rows",
+    "fingerprints",
+    "exemplars",
+    "metadata",
+    "block table",
+    "group table",
+    "timestamp table",
+    "symbol texts",
+    "symbol ends",
+    "symbol bases",
+    "label names",
+    "dictionaries",
+    "postings",
+    "exemplar table",
+];
+
+/// The area of tables and index: the file's last sections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Area {
+    /// Where it stands in the body.
+    pub(super) stored: Range<u64>,
+    /// Its bytes once unpacked; 0 if it is stored as it is.
+    pub(super) unpacked_bytes: u64,
+}
+
+impl Area {
+    /// Bytes that sections of the area may lie in.
+    pub(super) fn len(&self) -> u64 {
+        if self.unpacked_bytes > 0 { self.unpacked_bytes } else { self.stored.end - self.stored.start }
+    }
+}
 
 /// What the footer says.
 #[derive(Clone, Debug)]
@@ -48,6 +89,8 @@ pub(super) struct Footer {
     pub(super) meta: SegmentMeta,
     pub(super) body_bytes: u64,
     pub(super) table_sum: u32,
+    pub(super) area: Area,
+    /// By [`Section`]; those of the area count from its start, unpacked.
     pub(super) sections: [Range<u64>; SECTION_COUNT],
 }
 
@@ -59,6 +102,9 @@ impl Footer {
         out.put_u64(self.body_bytes);
         out.put_u32(self.table_sum);
         put_meta(&self.meta, &mut out);
+        out.put_varint(self.area.stored.start);
+        out.put_varint(self.area.stored.end - self.area.stored.start);
+        out.put_varint(self.area.unpacked_bytes);
         for section in &self.sections {
             out.put_varint(section.start);
             out.put_varint(section.end - section.start);
@@ -146,13 +192,21 @@ fn parse(reader: &mut ByteReader<'_>) -> Result<Footer, DecodeError> {
         series: reader.varint()?,
         samples: reader.varint()?,
     };
+    let stored = read_range(reader, body_bytes)?;
+    let unpacked_bytes = reader.varint_max(AREA_PACKED_MAX, "packed area is too large")?;
+    let area = Area { stored, unpacked_bytes };
     let mut sections = [const { 0..0 }; SECTION_COUNT];
-    for section in &mut sections {
-        let outside = reader.error("section lies outside the body");
-        let start = reader.varint()?;
-        let end = start.checked_add(reader.varint()?).filter(|end| *end <= body_bytes).ok_or(outside)?;
-        *section = start..end;
+    for (number, section) in sections.iter_mut().enumerate() {
+        *section = read_range(reader, if number < AREA_FIRST { body_bytes } else { area.len() })?;
     }
     reader.finish()?;
-    Ok(Footer { id, meta, body_bytes, table_sum, sections })
+    Ok(Footer { id, meta, body_bytes, table_sum, area, sections })
+}
+
+/// A range by its start and length that ends within `len`.
+fn read_range(reader: &mut ByteReader<'_>, len: u64) -> Result<Range<u64>, DecodeError> {
+    let outside = reader.error("section lies outside the body");
+    let start = reader.varint()?;
+    let end = start.checked_add(reader.varint()?).filter(|end| *end <= len).ok_or(outside)?;
+    Ok(start..end)
 }

@@ -59,8 +59,8 @@ pub enum SegmentError {
         /// The rule.
         rule: &'static str,
     },
-    /// A later version wrote it.
-    #[error("{name}: segment format {version} is newer than this program reads")]
+    /// Another version wrote it.
+    #[error("{name}: segment format {version} is not read by this program, which reads format 1")]
     Version {
         /// The file.
         name: String,
@@ -81,6 +81,9 @@ pub enum SegmentError {
     /// A series was added twice, or two series have one fingerprint.
     #[error("series {0} was added to the segment twice")]
     DuplicateSeries(String),
+    /// Series came in another order than that of their keys.
+    #[error("series {0} was added to the segment after one that follows it")]
+    OutOfOrder(String),
     /// More series, symbols or bytes of index than the format can number.
     #[error("segment has too many {0}")]
     TooLarge(&'static str),

@@ -31,16 +31,16 @@ pub(super) const fn table_bytes(body_bytes: u64) -> u64 {
 }
 
 /// Writes the body of a file and sums up its pages on the way.
-pub(super) struct PageWriter<'a> {
-    out: &'a mut dyn Write,
+pub(super) struct PageWriter<W> {
+    out: W,
     id: u128,
     offset: u64,
     page: Vec<u8>,
     table: Vec<u8>,
 }
 
-impl<'a> PageWriter<'a> {
-    pub(super) fn new(out: &'a mut dyn Write, id: u128) -> Self {
+impl<W: Write> PageWriter<W> {
+    pub(super) fn new(out: W, id: u128) -> Self {
         Self { out, id, offset: 0, page: Vec::with_capacity(PAGE_BYTES as usize), table: Vec::new() }
     }
 
@@ -64,7 +64,7 @@ impl<'a> PageWriter<'a> {
     }
 
     /// Ends the body; returns its length, the table, and the output for what follows.
-    pub(super) fn finish(mut self) -> io::Result<(u64, Vec<u8>, &'a mut dyn Write)> {
+    pub(super) fn finish(mut self) -> io::Result<(u64, Vec<u8>, W)> {
         if !self.page.is_empty() {
             self.end_page()?;
         }

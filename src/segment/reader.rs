@@ -1,24 +1,29 @@
 //! Reads one segment.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, OnceLock};
 
 use crate::chunk::{FRAME_LEN_MAX, decode_histograms, decode_timestamps, decode_values};
 use crate::encoding::{ByteReader, DecodeError, decode_integers};
-use crate::index::{Index, IndexSection, IndexSource};
-use crate::model::{Exemplar, Fingerprint, Labels, LabelsBuilder, Matcher, Metadata, TimeSpan, Timestamp};
+use crate::model::{TimeSpan, Timestamp};
 use crate::storage::{Columns, Piece};
 
-use super::extras::{EXEMPLAR_ENTRY_BYTES, read_exemplars, read_metadata};
-use super::footer::{Footer, SECTION_COUNT, Section};
-use super::pages::Pages;
-use super::record::{StoredFrame, read_frames, read_pairs, read_statistics};
-use super::symbols::SYMBOL_END_BYTES;
+use super::blocks::{BLOCK_ENTRY_BYTES, Block, read_block, unpack};
+use super::cache::Slots;
+use super::extras::EXEMPLAR_ENTRY_BYTES;
+use super::footer::{AREA_FIRST, AREA_PACKED_MAX, Area, Footer, SECTION_COUNT, SECTION_NAMES, Section};
+use super::pages::{Pages, to_usize};
+use super::rows::{GROUP_ENTRY_BYTES, GROUP_ROWS, GroupFrames, StoredFrame, read_frames};
+use super::stream::FINGERPRINT_BYTES;
+use super::symbols::{SYMBOL_BASE_BYTES, SYMBOL_END_BYTES};
 use super::times::{TIMES_ENTRY_BYTES, TimesEntry};
-use super::writer::ROW_BYTES;
 use super::{SegmentError, SegmentMeta, Source};
 
+/// Unpacked blocks that are kept, in a segment that is read.
+const BLOCKS_KEPT: usize = 16;
+/// Groups whose frames are kept, and most frames of one that is.
+const GROUPS_KEPT: usize = 16;
+const GROUP_FRAMES_KEPT: usize = 4096;
 /// Timestamp columns that are kept decoded: series of a scrape are mostly read one after another.
 const TIMES_KEPT: usize = 8;
 
@@ -26,13 +31,34 @@ const TIMES_KEPT: usize = 8;
 pub struct SegmentReader {
     meta: SegmentMeta,
     pages: Pages,
+    area: Area,
+    /// The area unpacked, once it was used, if it is packed.
+    unpacked_area: OnceLock<Vec<u8>>,
     sections: [Range<u64>; SECTION_COUNT],
     row_count: u32,
-    times: [Mutex<Option<KeptTimes>>; TIMES_KEPT],
+    blocks: Slots<(Vec<u8>, u64), BLOCKS_KEPT>,
+    groups: Slots<GroupFrames, GROUPS_KEPT>,
+    times: Slots<[Timestamp], TIMES_KEPT>,
 }
 
-/// A decoded timestamp column.
-type KeptTimes = (u32, Arc<[Timestamp]>);
+/// An unpacked block, or its bytes in the file; and where it stands.
+enum BlockBytes<'a> {
+    Plain(ByteReader<'a>),
+    Kept(Arc<(Vec<u8>, u64)>),
+}
+
+impl BlockBytes<'_> {
+    /// `len` bytes from `offset` on.
+    fn part(&self, offset: u32, len: u32) -> Result<ByteReader<'_>, DecodeError> {
+        let mut reader = match self {
+            Self::Plain(reader) => reader.clone(),
+            Self::Kept(kept) => ByteReader::at_base(&kept.0, kept.1),
+        };
+        reader.take(offset as usize)?;
+        let base = reader.offset();
+        Ok(ByteReader::at_base(reader.take(len as usize)?, base))
+    }
+}
 
 impl SegmentReader {
     /// Opens by the footer alone: reads some hundred bytes at the file's end.
@@ -40,28 +66,44 @@ impl SegmentReader {
         let footer = Footer::read(source.as_ref())?;
         let name = source.name().to_owned();
         let pages = Pages::new(source, footer.id, footer.body_bytes, footer.table_sum);
-        let section = |section: Section| footer.sections[section as usize].clone();
-        let len = |part: Section| section(part).end - section(part).start;
-        let tables = [
-            (Section::Rows, ROW_BYTES),
+        let row_count = u32::try_from(footer.meta.series).ok();
+        let len = |section: Section| {
+            let range = &footer.sections[section as usize];
+            range.end - range.start
+        };
+        let groups = footer.meta.series.div_ceil(GROUP_ROWS as u64);
+        let is_even = [
+            (Section::BlockTable, BLOCK_ENTRY_BYTES),
             (Section::TimesTable, TIMES_ENTRY_BYTES),
             (Section::SymbolEnds, SYMBOL_END_BYTES),
+            (Section::SymbolBases, SYMBOL_BASE_BYTES),
             (Section::ExemplarTable, EXEMPLAR_ENTRY_BYTES),
-        ];
-        let uneven = tables.iter().find(|(part, entry_bytes)| !len(*part).is_multiple_of(*entry_bytes));
-        let row_count = u32::try_from(footer.meta.series).ok();
-        match (row_count, uneven) {
-            (Some(row_count), None) if len(Section::Rows) == u64::from(row_count) * ROW_BYTES => Ok(Self {
-                meta: footer.meta,
-                pages,
-                sections: footer.sections,
-                row_count,
-                times: [const { Mutex::new(None) }; TIMES_KEPT],
-            }),
-            (_, uneven) => {
-                let offset = section(uneven.map_or(Section::Rows, |(part, _)| *part)).start;
+        ]
+        .iter()
+        .all(|(section, entry_bytes)| len(*section).is_multiple_of(*entry_bytes));
+        let has_fingerprints = [Some(0), footer.meta.series.checked_mul(FINGERPRINT_BYTES)]
+            .contains(&Some(len(Section::Fingerprints)));
+        match row_count {
+            Some(row_count)
+                if is_even
+                    && has_fingerprints
+                    && Some(len(Section::GroupTable)) == groups.checked_mul(GROUP_ENTRY_BYTES) =>
+            {
+                Ok(Self {
+                    meta: footer.meta,
+                    pages,
+                    area: footer.area,
+                    unpacked_area: OnceLock::new(),
+                    sections: footer.sections,
+                    row_count,
+                    blocks: Slots::default(),
+                    groups: Slots::default(),
+                    times: Slots::default(),
+                })
+            }
+            _ => {
                 let rule = "table does not have the length that its entries need";
-                Err(SegmentError::Corrupt { name, offset, rule })
+                Err(SegmentError::Corrupt { name, offset: footer.area.stored.start, rule })
             }
         }
     }
@@ -71,69 +113,24 @@ impl SegmentReader {
         &self.meta
     }
 
+    /// How many bytes each section takes, in the file's order, tables and index before they are packed.
+    pub fn section_bytes(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let lens = self.sections.iter().map(|range| range.end - range.start);
+        let area = ("tables and index, as stored", self.area.stored.end - self.area.stored.start);
+        SECTION_NAMES.into_iter().zip(lens).chain([area])
+    }
+
     /// How many rows there are; a row is a series.
     pub fn row_count(&self) -> u32 {
         self.row_count
-    }
-
-    /// The rows that pass all matchers, rising. No matchers: all rows.
-    pub fn select(&self, matchers: &[Matcher]) -> Result<Vec<u32>, SegmentError> {
-        Index::new(self, self.row_count).select(matchers)
-    }
-
-    /// Identity of a row.
-    pub fn fingerprint(&self, row: u32) -> Result<Fingerprint, SegmentError> {
-        let bytes = self.row_entry(row)?;
-        Ok(Fingerprint(u128::from_le_bytes(bytes[..16].try_into().expect("sixteen bytes"))))
-    }
-
-    /// Labels of a row.
-    pub fn labels(&self, row: u32) -> Result<Labels, SegmentError> {
-        let mut pairs = Vec::new();
-        self.label_symbols(row, &mut pairs)?;
-        let mut builder = LabelsBuilder::default();
-        for (name, value) in pairs {
-            builder.push(self.symbol(name)?, self.symbol(value)?);
-        }
-        let offset = self.record(row)?.offset();
-        builder.build().map_err(|_| self.corrupt(DecodeError { offset, rule: "labels of a row are no set" }))
-    }
-
-    /// Appends the row's labels as (name, value) by symbol number, in the order of the names' texts.
-    pub fn label_symbols(&self, row: u32, out: &mut Vec<(u32, u32)>) -> Result<(), SegmentError> {
-        read_pairs(&mut self.record(row)?, out).map_err(|error| self.corrupt(error))
-    }
-
-    /// How many symbols there are; they are numbered from 0.
-    pub fn symbol_count(&self) -> u32 {
-        let count = self.section_len(Section::SymbolEnds) / SYMBOL_END_BYTES;
-        u32::try_from(count).unwrap_or(u32::MAX)
-    }
-
-    /// The text of a symbol of this segment. A text may have two numbers: one as a name, one as a value.
-    pub fn symbol(&self, symbol: u32) -> Result<&str, SegmentError> {
-        let wrong = |rule| {
-            let offset = self.section(Section::SymbolEnds).start;
-            self.corrupt(DecodeError { offset, rule })
-        };
-        if symbol >= self.symbol_count() {
-            return Err(wrong("symbol has no such number"));
-        }
-        let start = if symbol == 0 { 0 } else { self.symbol_end(symbol - 1)? };
-        let end = self.symbol_end(symbol)?;
-        if start > end || end > self.section_len(Section::SymbolTexts) {
-            return Err(wrong("symbol lies outside its section"));
-        }
-        let text = self.bytes(Section::SymbolTexts, start..end)?;
-        std::str::from_utf8(text).map_err(|_| wrong("symbol is not UTF-8"))
     }
 
     /// The row's frames that overlap `span`, in time order and disjoint; `sole` is true of each, as far as this
     /// segment knows.
     pub fn pieces(&self, row: u32, span: TimeSpan) -> Result<Vec<Piece>, SegmentError> {
         let mut pieces = Vec::new();
-        for frame in self.frames(row)? {
-            let (entry, part) = self.frame_times(&frame)?;
+        for frame in self.frames(row)?.row(group_index(row)) {
+            let (entry, part) = self.frame_times(frame)?;
             let inside = match part.len() == usize::from(entry.count) {
                 true => TimeSpan::new(entry.first, entry.last),
                 false => {
@@ -144,13 +141,7 @@ impl SegmentReader {
             if !inside.overlaps(span) {
                 continue;
             }
-            let statistics = frame.statistics.map(read_statistics).transpose();
-            pieces.push(Piece {
-                span: inside,
-                count: part.len() as u64,
-                statistics: statistics.map_err(|error| self.corrupt(error))?,
-                sole: true,
-            });
+            pieces.push(Piece { span: inside, count: part.len() as u64, statistics: None, sole: true });
         }
         Ok(pieces)
     }
@@ -158,8 +149,8 @@ impl SegmentReader {
     /// Appends the row's samples within `span` to the row that was begun last in `out`. After an error that row may
     /// hold a part of them.
     pub fn read(&self, row: u32, span: TimeSpan, out: &mut Columns) -> Result<(), SegmentError> {
-        for frame in self.frames(row)? {
-            let (entry, part) = self.frame_times(&frame)?;
+        for frame in self.frames(row)?.row(group_index(row)) {
+            let (entry, part) = self.frame_times(frame)?;
             if !TimeSpan::new(entry.first, entry.last).overlaps(span) {
                 continue;
             }
@@ -168,7 +159,7 @@ impl SegmentReader {
             let first = times.partition_point(|time| *time < span.start);
             let end = times.partition_point(|time| *time <= span.end);
             if first < end {
-                self.read_frame(&frame, times, first..end, out)?;
+                self.read_frame(frame, times, first..end, out)?;
             }
         }
         Ok(())
@@ -177,8 +168,8 @@ impl SegmentReader {
     /// How many samples the row has within `span`; an upper bound that reads no samples.
     pub fn sample_count(&self, row: u32, span: TimeSpan) -> Result<u64, SegmentError> {
         let mut count = 0;
-        for frame in self.frames(row)? {
-            let (entry, part) = self.frame_times(&frame)?;
+        for frame in self.frames(row)?.row(group_index(row)) {
+            let (entry, part) = self.frame_times(frame)?;
             if TimeSpan::new(entry.first, entry.last).overlaps(span) {
                 count += part.len() as u64;
             }
@@ -186,84 +177,17 @@ impl SegmentReader {
         Ok(count)
     }
 
-    /// Label names of these rows (`None`: of all), sorted, each once.
-    pub fn label_names(&self, rows: Option<&[u32]>) -> Result<Vec<String>, SegmentError> {
-        let Some(rows) = rows else {
-            return Index::new(self, self.row_count).label_names();
-        };
-        let mut symbols = BTreeSet::new();
-        let mut pairs = Vec::new();
-        for row in rows {
-            pairs.clear();
-            self.label_symbols(*row, &mut pairs)?;
-            symbols.extend(pairs.iter().map(|pair| pair.0));
-        }
-        self.sorted_texts(symbols)
-    }
-
-    /// Values that the label `name` has in these rows (`None`: in all), sorted, each once; at most `limit`, 0 for all.
-    pub fn label_values(
-        &self,
-        name: &str,
-        rows: Option<&[u32]>,
-        limit: usize,
-    ) -> Result<Vec<String>, SegmentError> {
-        let Some(rows) = rows else {
-            return Index::new(self, self.row_count).label_values(name, limit);
-        };
-        let mut symbols = BTreeSet::new();
-        let mut pairs = Vec::new();
-        for row in rows {
-            pairs.clear();
-            self.label_symbols(*row, &mut pairs)?;
-            for (label, value) in &pairs {
-                if self.symbol(*label)? == name {
-                    symbols.insert(*value);
-                }
-            }
-        }
-        let mut values = self.sorted_texts(symbols)?;
-        values.truncate(if limit == 0 { usize::MAX } else { limit });
-        Ok(values)
-    }
-
-    /// The rows that have exemplars, rising.
-    pub fn exemplar_rows(&self) -> Result<Vec<u32>, SegmentError> {
-        Ok(self.exemplar_table()?.into_iter().map(|(row, _)| row).collect())
-    }
-
-    /// Exemplars of a row within `span`, in the order in which they were added.
-    pub fn exemplars(&self, row: u32, span: TimeSpan) -> Result<Vec<Exemplar>, SegmentError> {
-        let table = self.exemplar_table()?;
-        let Ok(index) = table.binary_search_by_key(&row, |entry| entry.0) else {
-            return Ok(Vec::new());
-        };
-        let section = Section::Exemplars;
-        let end = table.get(index + 1).map_or(self.section_len(section), |next| u64::from(next.1));
-        let mut reader = self.part(section, u64::from(table[index].1)..end)?;
-        let mut exemplars = read_exemplars(&mut reader).map_err(|error| self.corrupt(error))?;
-        exemplars.retain(|exemplar| span.contains(exemplar.timestamp));
-        Ok(exemplars)
-    }
-
-    /// What metric families say of themselves, in name order.
-    pub fn metadata(&self) -> Result<Vec<(String, Metadata)>, SegmentError> {
-        let reader = self.part(Section::Metadata, 0..self.section_len(Section::Metadata))?;
-        read_metadata(reader).map_err(|error| self.corrupt(error))
-    }
-
     /// Decodes one frame and appends those of its samples that lie in `wanted`. `times`: all of the frame's.
     fn read_frame(
         &self,
-        frame: &StoredFrame<'_>,
+        frame: &StoredFrame,
         times: &[Timestamp],
         wanted: Range<usize>,
         out: &mut Columns,
     ) -> Result<(), SegmentError> {
-        let end = frame.offset.checked_add(frame.bytes.into());
-        let range = frame.offset..end.unwrap_or(u64::MAX);
-        let mut reader = self.part(Section::Values, range)?;
         let corrupt = |error| self.corrupt(error);
+        let block = self.block(frame.place.block)?;
+        let mut reader = block.part(frame.place.offset, frame.bytes).map_err(corrupt)?;
         let mut starts = Vec::new();
         if frame.has_starts {
             starts.resize(times.len(), 0);
@@ -296,60 +220,93 @@ impl SegmentReader {
         Ok(())
     }
 
-    fn frames(&self, row: u32) -> Result<Vec<StoredFrame<'_>>, SegmentError> {
-        read_frames(&mut self.record(row)?).map_err(|error| self.corrupt(error))
+    /// The frames of the row's group.
+    fn frames(&self, row: u32) -> Result<Arc<GroupFrames>, SegmentError> {
+        let number = row / GROUP_ROWS as u32;
+        if let Some(kept) = self.groups.get(number) {
+            return Ok(kept);
+        }
+        let (mut reader, rows) = self.group(row)?;
+        let frames = Arc::new(read_frames(&mut reader, rows).map_err(|error| self.corrupt(error))?);
+        if frames.len() <= GROUP_FRAMES_KEPT {
+            self.groups.put(number, &frames);
+        }
+        Ok(frames)
     }
 
-    /// A row's record and whatever follows it in its section.
-    fn record(&self, row: u32) -> Result<ByteReader<'_>, SegmentError> {
-        let place = |row| {
-            let bytes = self.row_entry(row)?;
-            Ok::<_, SegmentError>(u64::from(u32::from_le_bytes(bytes[16..].try_into().expect("four bytes"))))
-        };
-        let start = place(row)?;
-        let last = row + 1 == self.row_count;
-        let end = if last { self.section_len(Section::Records) } else { place(row + 1)? };
-        self.part(Section::Records, start..end)
-    }
-
-    fn row_entry(&self, row: u32) -> Result<&[u8; ROW_BYTES as usize], SegmentError> {
+    /// The group of a row, and how many rows it has.
+    pub(super) fn group(&self, row: u32) -> Result<(ByteReader<'_>, usize), SegmentError> {
         assert!(row < self.row_count, "rows of this segment");
-        let start = u64::from(row) * ROW_BYTES;
-        let bytes = self.bytes(Section::Rows, start..start + ROW_BYTES)?;
-        Ok(bytes.try_into().expect("as many bytes as were asked for"))
+        let number = u64::from(row) / GROUP_ROWS as u64;
+        let range = self.table_range(Section::GroupTable, number, Section::Records)?;
+        let rows = (u64::from(self.row_count) - number * GROUP_ROWS as u64).min(GROUP_ROWS as u64);
+        let reader = self.part(Section::Records, range.unwrap_or(0..0))?;
+        Ok((reader, usize::try_from(rows).expect("at most 128")))
+    }
+
+    /// From one entry of a table of offsets into `section` to the next; `None` where there is no such entry.
+    fn table_range(
+        &self,
+        table: Section,
+        number: u64,
+        section: Section,
+    ) -> Result<Option<Range<u64>>, SegmentError> {
+        let offset = |number| {
+            let entry = self.entry(table, number, BLOCK_ENTRY_BYTES)?;
+            Ok::<_, SegmentError>(
+                entry.map(|bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes"))),
+            )
+        };
+        let Some(start) = offset(number)? else { return Ok(None) };
+        Ok(Some(start..offset(number + 1)?.unwrap_or(self.section_len(section))))
+    }
+
+    /// A block of values, unpacked.
+    fn block(&self, number: u32) -> Result<BlockBytes<'_>, SegmentError> {
+        if let Some(kept) = self.blocks.get(number) {
+            return Ok(BlockBytes::Kept(kept));
+        }
+        let range = self.table_range(Section::BlockTable, number.into(), Section::Values)?;
+        let Some(range) = range else {
+            let offset = self.place_of(Section::BlockTable);
+            return Err(self.corrupt(DecodeError { offset, rule: "block has no such number" }));
+        };
+        let reader = self.part(Section::Values, range)?;
+        Ok(match read_block(reader).map_err(|error| self.corrupt(error))? {
+            Block::Plain(reader) => BlockBytes::Plain(reader),
+            Block::Unpacked(bytes, offset) => {
+                let kept = Arc::new((bytes, offset));
+                self.blocks.put(number, &kept);
+                BlockBytes::Kept(kept)
+            }
+        })
     }
 
     /// The column of a frame, and which of its times are the frame's: at least one.
-    fn frame_times(&self, frame: &StoredFrame<'_>) -> Result<(TimesEntry, Range<usize>), SegmentError> {
-        let section = Section::TimesTable;
-        let start = u64::from(frame.column) * TIMES_ENTRY_BYTES;
+    fn frame_times(&self, frame: &StoredFrame) -> Result<(TimesEntry, Range<usize>), SegmentError> {
         let wrong = |rule| {
-            let offset = self.section(section).start + start;
+            let offset = self.place_of(Section::TimesTable);
             self.corrupt(DecodeError { offset, rule })
         };
-        if start + TIMES_ENTRY_BYTES > self.section_len(section) {
-            return Err(wrong("timestamp column has no such number"));
-        }
-        let bytes = self.bytes(section, start..start + TIMES_ENTRY_BYTES)?;
+        let bytes = self.entry(Section::TimesTable, frame.column.into(), TIMES_ENTRY_BYTES)?;
+        let bytes = bytes.ok_or_else(|| wrong("timestamp column has no such number"))?;
         let entry = TimesEntry::read(bytes.try_into().expect("as many bytes as were asked for"))
             .ok_or_else(|| wrong("timestamp column has no or too many times"))?;
-        let (first, count) = frame.part.unwrap_or((0, entry.count));
-        let part = usize::from(first)..usize::from(first) + usize::from(count);
-        if count == 0 || part.end > usize::from(entry.count) {
-            return Err(wrong("frame lies outside its timestamp column"));
+        let (start, count) = (usize::from(frame.start), usize::from(entry.count));
+        match count.checked_sub(usize::from(frame.times_after)) {
+            Some(end) if start < end => Ok((entry, start..end)),
+            _ => Err(wrong("frame lies outside its timestamp column")),
         }
-        Ok((entry, part))
     }
 
     /// The times of a column, strictly rising.
     fn times(&self, column: u32, entry: &TimesEntry) -> Result<Arc<[Timestamp]>, SegmentError> {
-        let slot = &self.times[column as usize % TIMES_KEPT];
-        let lock = || crate::lock::lock(slot);
-        if let Some((_, times)) = lock().as_ref().filter(|kept| kept.0 == column) {
-            return Ok(Arc::clone(times));
+        if let Some(times) = self.times.get(column) {
+            return Ok(times);
         }
-        let end = entry.offset.saturating_add(entry.bytes.into());
-        let mut reader = self.part(Section::Times, entry.offset..end)?;
+        let block = self.block(entry.place.block)?;
+        let reader = block.part(entry.place.offset, entry.bytes);
+        let mut reader = reader.map_err(|error| self.corrupt(error))?;
         let at = reader.clone();
         let mut times = vec![0; usize::from(entry.count)];
         let decoded = decode_timestamps(&mut reader, &mut times).and_then(|()| reader.finish());
@@ -359,59 +316,37 @@ impl SegmentReader {
             return Err(self.corrupt(at.error("times do not rise from first to last")));
         }
         let times: Arc<[Timestamp]> = times.into();
-        *lock() = Some((column, Arc::clone(&times)));
+        self.times.put(column, &times);
         Ok(times)
     }
 
-    fn symbol_end(&self, symbol: u32) -> Result<u64, SegmentError> {
-        let start = u64::from(symbol) * SYMBOL_END_BYTES;
-        let bytes = self.bytes(Section::SymbolEnds, start..start + SYMBOL_END_BYTES)?;
-        Ok(u32::from_le_bytes(bytes.try_into().expect("four bytes")).into())
-    }
-
-    fn sorted_texts(&self, symbols: BTreeSet<u32>) -> Result<Vec<String>, SegmentError> {
-        let texts = symbols.into_iter().map(|symbol| self.symbol(symbol).map(str::to_owned));
-        let mut texts = texts.collect::<Result<Vec<_>, _>>()?;
-        texts.sort_unstable();
-        Ok(texts)
-    }
-
-    /// Rows that have exemplars, with the places of these.
-    fn exemplar_table(&self) -> Result<Vec<(u32, u32)>, SegmentError> {
-        let section = Section::ExemplarTable;
-        let bytes = self.bytes(section, 0..self.section_len(section))?;
-        let number = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
-        let entries: Vec<(u32, u32)> = bytes
-            .chunks_exact(EXEMPLAR_ENTRY_BYTES as usize)
-            .map(|entry| (number(&entry[..4]), number(&entry[4..])))
-            .collect();
-        let rise = entries.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        if !rise || entries.last().is_some_and(|last| last.0 >= self.row_count) {
-            let offset = self.section(section).start;
-            return Err(self.corrupt(DecodeError { offset, rule: "rows with exemplars do not rise" }));
-        }
-        Ok(entries)
-    }
-
-    fn section(&self, section: Section) -> &Range<u64> {
+    pub(super) fn section(&self, section: Section) -> &Range<u64> {
         &self.sections[section as usize]
     }
 
-    fn section_len(&self, section: Section) -> u64 {
+    pub(super) fn section_len(&self, section: Section) -> u64 {
         let range = self.section(section);
         range.end - range.start
     }
 
     /// Checked bytes of a section; `range` counts from its start and lies within it.
-    fn bytes(&self, section: Section, range: Range<u64>) -> Result<&[u8], SegmentError> {
+    pub(super) fn bytes(&self, section: Section, range: Range<u64>) -> Result<&[u8], SegmentError> {
         assert!(range.end <= self.section_len(section), "parts lie within their section");
         let base = self.section(section).start;
-        self.pages.bytes(base + range.start..base + range.end)
+        let range = base + range.start..base + range.end;
+        if (section as usize) < AREA_FIRST {
+            return self.pages.bytes(range);
+        }
+        if self.area.unpacked_bytes > 0 {
+            return Ok(&self.unpacked_area()?[to_usize(range)]);
+        }
+        let start = self.area.stored.start;
+        self.pages.bytes(start + range.start..start + range.end)
     }
 
     /// A reader over a part of a section whose place was read from the file.
-    fn part(&self, section: Section, range: Range<u64>) -> Result<ByteReader<'_>, SegmentError> {
-        let base = self.section(section).start;
+    pub(super) fn part(&self, section: Section, range: Range<u64>) -> Result<ByteReader<'_>, SegmentError> {
+        let base = self.place_of(section);
         if range.start > range.end || range.end > self.section_len(section) {
             return Err(self.corrupt(DecodeError { offset: base, rule: "part lies outside its section" }));
         }
@@ -419,32 +354,48 @@ impl SegmentReader {
         Ok(ByteReader::at_base(self.bytes(section, range)?, offset))
     }
 
-    fn corrupt(&self, error: DecodeError) -> SegmentError {
+    /// Entry `number` of a table of `entry_bytes` each.
+    pub(super) fn entry(
+        &self,
+        section: Section,
+        number: u64,
+        entry_bytes: u64,
+    ) -> Result<Option<&[u8]>, SegmentError> {
+        let start = number.saturating_mul(entry_bytes);
+        if start >= self.section_len(section) {
+            return Ok(None);
+        }
+        self.bytes(section, start..start + entry_bytes).map(Some)
+    }
+
+    /// Where a section stands in the file; of a packed area, where the area does.
+    pub(super) fn place_of(&self, section: Section) -> u64 {
+        let start = self.section(section).start;
+        match (section as usize) < AREA_FIRST {
+            true => start,
+            false if self.area.unpacked_bytes > 0 => self.area.stored.start,
+            false => self.area.stored.start + start,
+        }
+    }
+
+    fn unpacked_area(&self) -> Result<&[u8], SegmentError> {
+        if let Some(area) = self.unpacked_area.get() {
+            return Ok(area);
+        }
+        let stored = self.pages.bytes(self.area.stored.clone())?;
+        let unpacked = unpack(stored, self.area.unpacked_bytes, AREA_PACKED_MAX).ok_or_else(|| {
+            let (offset, rule) = (self.area.stored.start, "tables and index cannot be unpacked");
+            self.corrupt(DecodeError { offset, rule })
+        })?;
+        Ok(self.unpacked_area.get_or_init(|| unpacked))
+    }
+
+    pub(super) fn corrupt(&self, error: DecodeError) -> SegmentError {
         SegmentError::corrupt(self.pages.name(), error)
     }
 }
 
-impl IndexSource for SegmentReader {
-    type Error = SegmentError;
-
-    fn bytes(&self, section: IndexSection, range: Range<u64>) -> Result<&[u8], SegmentError> {
-        self.bytes(place(section), range)
-    }
-
-    fn len(&self, section: IndexSection) -> u64 {
-        self.section_len(place(section))
-    }
-
-    fn corrupt(&self, section: IndexSection, error: DecodeError) -> SegmentError {
-        let offset = self.section(place(section)).start + error.offset;
-        self.corrupt(DecodeError { offset, ..error })
-    }
-}
-
-fn place(section: IndexSection) -> Section {
-    match section {
-        IndexSection::Names => Section::IndexNames,
-        IndexSection::Dictionaries => Section::IndexDictionaries,
-        IndexSection::Postings => Section::IndexPostings,
-    }
+/// Place of a row in its group.
+pub(super) fn group_index(row: u32) -> usize {
+    row as usize % GROUP_ROWS
 }

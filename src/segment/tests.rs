@@ -261,16 +261,13 @@ fn buckets_of_a_histogram_lie_side_by_side() {
 }
 
 #[test]
-fn long_series_are_cut_into_frames_with_statistics() {
+fn long_series_are_cut_into_frames() {
     let samples: BTreeMap<Timestamp, Sample> =
         (0..3_000_i64).map(|i| (i * 1_000, (((i % 700) as f64).to_bits(), None, 0))).collect();
     let labels = Labels::from_pairs([("__name__", "m")]);
     let reader = open(write(&Model::from([(labels, samples.clone())])).0).expect("sound");
     let pieces = reader.pieces(0, TimeSpan::ALL).expect("sound");
     assert_eq!(pieces.iter().map(|piece| piece.count).collect::<Vec<_>>(), [1024, 1024, 952]);
-    let statistics = pieces[0].statistics.expect("long frames have statistics");
-    assert_eq!((statistics.first, statistics.last, statistics.max), (0.0, 323.0, 699.0));
-    assert_eq!((statistics.count, statistics.resets), (1024, 1));
     assert_eq!(reader.pieces(0, TimeSpan::new(1_024_000, 1_100_000)).expect("sound").len(), 1);
     assert_eq!(read_row(&reader, 0, TimeSpan::ALL).expect("sound"), samples);
 }
@@ -321,6 +318,64 @@ fn a_series_may_be_added_once() {
 }
 
 #[test]
+fn a_stream_in_order_makes_the_same_file() {
+    let (bytes, model) = small();
+    let mut sorted: Vec<_> = model.iter().collect();
+    sorted.sort_by_key(|(labels, _)| RowKey::of(labels));
+    let mut stream = SegmentStream::new(header(), Vec::new()).expect("a vector takes all bytes");
+    let mut columns = Columns::default();
+    for (labels, samples) in &sorted {
+        fill(&mut columns, samples);
+        stream.add_series(labels, columns.row(0), &[]).expect("in order");
+    }
+    let again = stream.add_series(sorted[2].0, columns.row(0), &[]).expect_err("added before");
+    assert_eq!(again.to_string(), r#"series {__name__="m", host="c"} was added to the segment twice"#);
+    let late = stream.add_series(sorted[0].0, columns.row(0), &[]).expect_err("it comes too late");
+    let expected = r#"series {__name__="m", host="a"} was added to the segment after one that follows it"#;
+    assert_eq!(late.to_string(), expected);
+    assert_eq!(stream.finish().expect("a vector takes all bytes").1, bytes);
+}
+
+/// Alike series compress, so that rows span packed blocks and more than one group, and fingerprints are made.
+#[test]
+fn many_alike_series_come_back() {
+    let samples = |host: i64| -> BTreeMap<Timestamp, Sample> {
+        let value = |i: i64| if i % 20 == 0 { i * 977 % 1_000 } else { i / 20 };
+        (0..600).map(|i| (i * 15_000 + host % 3, ((value(i) as f64).to_bits(), None, 0))).collect()
+    };
+    let labels =
+        |host: i64| Labels::from_pairs([("__name__", "m".to_owned()), ("host", format!("h{host:04}"))]);
+    let model: Model = (0..300).map(|host| (labels(host), samples(host))).collect();
+    let (bytes, _) = write(&model);
+    assert!(bytes.len() < 300 * 100, "{} bytes", bytes.len());
+    let reader = open(bytes).expect("sound");
+    assert_eq!(read_all(&reader).expect("sound"), model);
+    for row in [299, 0, 128, 127, 256, 1] {
+        let expected = &model[&reader.labels(row).expect("sound")];
+        assert_eq!(&read_row(&reader, row, TimeSpan::ALL).expect("sound"), expected);
+    }
+    let sizes: std::collections::BTreeMap<_, _> = reader.section_bytes().collect();
+    assert_eq!(sizes["fingerprints"], 0);
+    assert!(sizes["tables and index, as stored"] < sizes["symbol texts"] + sizes["postings"]);
+}
+
+/// Values that do not compress, so that fingerprints pay, beside few labels.
+#[test]
+fn large_series_have_stored_fingerprints() {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 12 | 0x3ff0 << 48, None, 0)
+    };
+    let samples: BTreeMap<Timestamp, Sample> = (0..3_000_i64).map(|i| (i * 1_000, next())).collect();
+    let model = Model::from([(Labels::from_pairs([("__name__", "m")]), samples)]);
+    let reader = open(write(&model).0).expect("sound");
+    let sizes: std::collections::BTreeMap<_, _> = reader.section_bytes().collect();
+    assert_eq!(sizes["fingerprints"], 16);
+    assert_eq!(read_all(&reader).expect("sound"), model);
+}
+
+#[test]
 fn an_empty_segment_is_a_segment() {
     let (bytes, meta) = write(&Model::new());
     assert!(meta.span.is_empty() && bytes.len() < 400);
@@ -330,7 +385,7 @@ fn an_empty_segment_is_a_segment() {
 }
 
 #[test]
-fn later_versions_are_refused_by_name() {
+fn other_versions_are_refused_by_name() {
     let mut bytes = write(&Model::new()).0;
     let tail = bytes.len() - 16;
     let len = u32::from_le_bytes(bytes[tail + 4..tail + 8].try_into().expect("four bytes"));
@@ -339,5 +394,5 @@ fn later_versions_are_refused_by_name() {
     let sum = Checksum::default().with(covered).with(&bytes[tail + 4..tail + 12]).value();
     bytes[tail..tail + 4].copy_from_slice(&sum.to_le_bytes());
     let error = open(bytes).err().expect("refused").to_string();
-    assert_eq!(error, "test.seg: segment format 9 is newer than this program reads");
+    assert_eq!(error, "test.seg: segment format 9 is not read by this program, which reads format 1");
 }

@@ -9,6 +9,7 @@ use crate::encoding::ByteWriter;
 use crate::model::Timestamp;
 
 use super::SegmentError;
+use super::blocks::Place;
 
 /// Times that are kept for finding lists within longer ones; bounds the writer's memory, not what can be written.
 const POSITIONS_MAX: usize = 1 << 20;
@@ -36,9 +37,13 @@ pub(super) struct TimesWriter {
     known: Vec<(List, Vec<Timestamp>)>,
     positions: HashMap<(Timestamp, Timestamp), (u32, u32)>,
     scratch: Vec<u8>,
-    lens: Vec<u16>,
-    columns: ByteWriter,
-    table: ByteWriter,
+    columns: Vec<Column>,
+}
+
+/// A column: its entry, and its bytes until they have a place.
+struct Column {
+    entry: TimesEntry,
+    bytes: Vec<u8>,
 }
 
 impl TimesWriter {
@@ -64,12 +69,26 @@ impl TimesWriter {
 
     /// How many times a column has.
     pub(super) fn column_len(&self, column: u32) -> u16 {
-        self.lens[column as usize]
+        self.columns[column as usize].entry.count
     }
 
-    /// The columns and their table, as they are stored.
-    pub(super) fn finish(self) -> (Vec<u8>, Vec<u8>) {
-        (self.columns.into_bytes(), self.table.into_bytes())
+    /// The bytes of a column that has no place yet, and now gets one; empty if it has.
+    pub(super) fn settle(&mut self, column: u32, place: Place) -> Vec<u8> {
+        let column = &mut self.columns[column as usize];
+        if !column.bytes.is_empty() {
+            column.entry.place = place;
+        }
+        std::mem::take(&mut column.bytes)
+    }
+
+    /// The table, as it is stored. Every column has its place.
+    pub(super) fn finish(self) -> Vec<u8> {
+        let mut table = ByteWriter::default();
+        for column in &self.columns {
+            assert!(column.bytes.is_empty(), "a column is written with the first frame that uses it");
+            column.entry.put(&mut table);
+        }
+        table.into_bytes()
     }
 
     fn find_within(&self, timestamps: &[Timestamp]) -> Option<(List, usize)> {
@@ -85,20 +104,19 @@ impl TimesWriter {
 
     fn store(&mut self, timestamps: &[Timestamp]) -> Result<List, SegmentError> {
         let too_many = |_| SegmentError::TooLarge("timestamp columns");
-        let column_first = u32::try_from(self.lens.len()).map_err(too_many)?;
+        let column_first = u32::try_from(self.columns.len()).map_err(too_many)?;
         let list = List { column_first, len: timestamps.len() };
         for times in timestamps.chunks(FRAME_LEN_MAX) {
-            let offset = self.columns.len();
-            encode_timestamps(times, &mut self.columns);
+            let mut bytes = ByteWriter::default();
+            encode_timestamps(times, &mut bytes);
             let entry = TimesEntry {
                 first: times[0],
                 last: times[times.len() - 1],
-                offset: offset as u64,
-                bytes: u32::try_from(self.columns.len() - offset).expect("a column takes some kilobytes"),
+                place: Place::default(),
+                bytes: u32::try_from(bytes.len()).expect("a column takes some kilobytes"),
                 count: u16::try_from(times.len()).expect("a column has at most 1024 times"),
             };
-            entry.put(&mut self.table);
-            self.lens.push(entry.count);
+            self.columns.push(Column { entry, bytes: bytes.into_bytes() });
         }
         Ok(list)
     }
@@ -140,7 +158,7 @@ fn runs(list: List, position: usize, len: usize) -> Vec<TimesRun> {
 pub(super) struct TimesEntry {
     pub(super) first: Timestamp,
     pub(super) last: Timestamp,
-    pub(super) offset: u64,
+    pub(super) place: Place,
     pub(super) bytes: u32,
     pub(super) count: u16,
 }
@@ -152,7 +170,8 @@ impl TimesEntry {
     fn put(&self, out: &mut ByteWriter) {
         out.put_i64(self.first);
         out.put_i64(self.last);
-        out.put_u64(self.offset);
+        out.put_u32(self.place.block);
+        out.put_u32(self.place.offset);
         out.put_u32(self.bytes);
         out.put(&self.count.to_le_bytes());
     }
@@ -164,7 +183,7 @@ impl TimesEntry {
         let entry = Self {
             first: reader.i64().expect(whole),
             last: reader.i64().expect(whole),
-            offset: reader.u64().expect(whole),
+            place: Place { block: reader.u32().expect(whole), offset: reader.u32().expect(whole) },
             bytes: reader.u32().expect(whole),
             count: u16::from_le_bytes(reader.array().expect(whole)),
         };
@@ -191,8 +210,9 @@ mod tests {
         let other = writer.place(&[15_000, 30_000, 30_001]).expect("few columns");
         assert_eq!(other, [run(2, 0, 3)]);
         assert!(writer.place(&[]).expect("few columns").is_empty());
-        let (columns, table) = writer.finish();
-        assert_eq!(table.len() as u64, 3 * TIMES_ENTRY_BYTES);
-        assert!(columns.len() < 200);
+        let sizes: Vec<usize> = (0..3).map(|column| writer.settle(column, Place::default()).len()).collect();
+        assert!(sizes.iter().all(|size| (1..100).contains(size)), "{sizes:?}");
+        assert!(writer.settle(0, Place::default()).is_empty(), "a column is written once");
+        assert_eq!(writer.finish().len() as u64, 3 * TIMES_ENTRY_BYTES);
     }
 }

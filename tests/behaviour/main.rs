@@ -12,6 +12,7 @@ mod http_life;
 mod import_rules;
 mod module_order;
 mod rules;
+mod segment_format;
 mod server;
 mod unit_test_files;
 mod unit_tests;
