@@ -72,7 +72,7 @@ async fn forward(options: ServeOptions) -> Result<(), String> {
     serving.until_stopped(async || agent.reload().await, &mut asked, &mut signals).await;
     gpu::end(gpus).await;
     agent.scrape.stop().await;
-    agent.writer.stop(options.agent.flush_deadline).await;
+    agent.writer.stop(options.remote.flush_deadline).await;
     // Last, so that how sending goes can be seen to the end.
     serving.end().await;
     // What was appended is durable already, unless it was asked otherwise.
@@ -84,8 +84,8 @@ async fn forward(options: ServeOptions) -> Result<(), String> {
 async fn open(options: &ServeOptions) -> Result<Arc<RemoteLog>, String> {
     let log = RemoteLogOptions {
         sync_each: options.wal_sync != WalSync::Never,
-        bytes_max: options.agent.log_bytes_max,
-        ..RemoteLogOptions::new(&options.agent.path)
+        bytes_max: options.remote.log_bytes_max,
+        ..RemoteLogOptions::new(&options.remote.agent_path)
     };
     blocking("open the log", move || RemoteLog::open(log)).await
 }
@@ -172,7 +172,7 @@ impl Agent {
     }
 
     fn show(&self, config: &Config) {
-        for name in config.unserved_by_agent() {
+        for name in config.unserved() {
             tracing::warn!(setting = name, "this setting is accepted and has no effect yet");
         }
         if config.remote_write.is_empty() {

@@ -40,8 +40,15 @@ impl Role {
 }
 
 /// Beginnings of the names of flags that only a server takes, as upstream has it.
-const SERVER_ONLY: [&str; 6] =
-    ["storage.tsdb.", "storage.remote.read-", "web.search.", "rules.", "alertmanager.", "query."];
+const SERVER_ONLY: [&str; 7] = [
+    "storage.tsdb.",
+    "storage.remote.read-",
+    "storage.remote.log-",
+    "web.search.",
+    "rules.",
+    "alertmanager.",
+    "query.",
+];
 /// Beginning of the names of flags that only an agent takes.
 const AGENT_ONLY: &str = "storage.agent.";
 
@@ -218,7 +225,13 @@ const FLAGS: &[Flag] = &[
     read_only("storage.agent.checkpoint-from-in-memory-series", Switch, "false"),
     read_only("storage.agent.checkpoint-batch-size", Value, "1000"),
     read_only("storage.agent.no-lockfile", Switch, "false"),
-    agent(
+    server(
+        "storage.remote.log-size-max",
+        Value,
+        "1GB",
+        "Size of log that is kept for receivers alone at which its oldest part is dropped",
+    ),
+    served(
         "storage.remote.flush-deadline",
         Value,
         "1m",
@@ -236,7 +249,7 @@ const FLAGS: &[Flag] = &[
 /// The flags as given.
 #[derive(Clone, Debug)]
 pub(super) struct Flags {
-    role: Role,
+    pub(super) role: Role,
     values: BTreeMap<&'static str, Vec<String>>,
     /// Flags that were given and are not served.
     pub(super) unserved: Vec<&'static str>,

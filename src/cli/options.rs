@@ -12,7 +12,7 @@ use crate::promql::EngineOptions;
 use crate::scrape::GlobalUrlOptions;
 use crate::setting::ByteSize;
 
-use super::flags::Flags;
+use super::flags::{Flags, Role};
 use super::gpu::{GpuOptions, GpuTexts};
 use super::logs::{LogFormat, LogLevel};
 
@@ -47,10 +47,12 @@ pub(super) struct RuleOptions {
     pub(super) grace_period_ms: i64,
 }
 
-/// What an agent has beside a server.
+/// How samples wait for the receivers of `remote_write`.
 #[derive(Clone, Debug)]
-pub(super) struct AgentOptions {
-    pub(super) path: PathBuf,
+pub(super) struct RemoteOptions {
+    /// Directory of an agent's log; a server's is the database's.
+    pub(super) agent_path: PathBuf,
+    /// Size at which the oldest of what waits is dropped.
     pub(super) log_bytes_max: u64,
     pub(super) flush_deadline: Duration,
 }
@@ -67,7 +69,7 @@ pub(super) struct ServeOptions {
     pub(super) notifier: NotifierOptions,
     pub(super) rules: RuleOptions,
     pub(super) gpu: GpuOptions,
-    pub(super) agent: AgentOptions,
+    pub(super) remote: RemoteOptions,
     pub(super) http: HttpOptions,
     pub(super) log_level: LogLevel,
     pub(super) log_format: LogFormat,
@@ -101,7 +103,7 @@ impl ServeOptions {
             notifier: notifier_options(flags)?,
             rules: rule_options(flags)?,
             gpu: gpu_options(flags)?,
-            agent: agent_options(flags)?,
+            remote: remote_options(flags)?,
             log_level: flags.get("log.level").parse().map_err(|error| bad("log.level", error))?,
             log_format: flags.get("log.format").parse().map_err(|error| bad("log.format", error))?,
             warnings,
@@ -178,13 +180,17 @@ fn gpu_options(flags: &Flags) -> Result<GpuOptions, String> {
     GpuOptions::new(mode, texts).map_err(|error| format!("--gpu.{error}"))
 }
 
-fn agent_options(flags: &Flags) -> Result<AgentOptions, String> {
-    let size = flags.get("storage.agent.log-size-max");
+fn remote_options(flags: &Flags) -> Result<RemoteOptions, String> {
+    let of_log = match flags.role {
+        Role::Server => "storage.remote.log-size-max",
+        Role::Agent => "storage.agent.log-size-max",
+    };
+    let size = flags.get(of_log);
     let log_bytes_max = ByteSize::parse(size)
         .filter(|size| size.0 > 0)
-        .ok_or_else(|| bad("storage.agent.log-size-max", format!("{size:?} is not a size such as 512MB")))?;
-    Ok(AgentOptions {
-        path: PathBuf::from(flags.get("storage.agent.path")),
+        .ok_or_else(|| bad(of_log, format!("{size:?} is not a size such as 512MB")))?;
+    Ok(RemoteOptions {
+        agent_path: PathBuf::from(flags.get("storage.agent.path")),
         log_bytes_max: log_bytes_max.0,
         flush_deadline: duration(flags, "storage.remote.flush-deadline")?,
     })
@@ -292,7 +298,6 @@ fn bad(name: &str, why: impl std::fmt::Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::flags::Role;
     use std::ffi::OsString;
 
     fn options(arguments: &[&str]) -> Result<ServeOptions, String> {
@@ -341,7 +346,7 @@ mod tests {
             ("--query.max-samples=many", "--query.max-samples: "),
             ("--alertmanager.notification-queue-capacity=-1", "--alertmanager.notification-queue-capacity: "),
             ("--alertmanager.notification-batch-size=x", "--alertmanager.notification-batch-size: "),
-            ("--storage.agent.log-size-max=0", "--storage.agent.log-size-max: "),
+            ("--storage.remote.log-size-max=0", "--storage.remote.log-size-max: "),
             ("--storage.remote.flush-deadline=x", "--storage.remote.flush-deadline: "),
             ("--rules.max-concurrent-evals=x", "--rules.max-concurrent-evals: "),
             ("--rules.alert.resend-delay=x", "--rules.alert.resend-delay: "),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -11,6 +12,7 @@ use crate::metrics::{Gauge, Registry};
 use crate::model::Timestamp;
 use crate::notify::{Notifier, NotifierOptions};
 use crate::promql::Engine;
+use crate::remote::{RemoteWriter, StoredLog};
 use crate::rules::{
     Environment, Globals, PreparedRules, RuleFileError, RuleFileOptions, RuleManager, load_files,
 };
@@ -36,6 +38,8 @@ pub(super) struct Running {
     pub(super) notifier: Notifier,
     /// The groups of rules.
     pub(super) rules: RuleManager,
+    /// Where samples go.
+    pub(super) writer: RemoteWriter,
     engine: Engine,
     /// What the server shows and follows.
     pub(super) settings: Arc<RwLock<Arc<Settings>>>,
@@ -47,12 +51,13 @@ impl Running {
     /// Loads the configuration and starts what it asks for.
     pub(super) async fn start(
         options: &ServeOptions,
-        database: Arc<Database>,
+        log: Arc<StoredLog>,
+        database: &Arc<Database>,
         engine: Engine,
         registry: &Registry,
     ) -> Result<Self, String> {
         let scrape = ScrapeManager::new(
-            Arc::clone(&database) as Arc<dyn Append>,
+            Arc::clone(&log) as Arc<dyn Append>,
             Clock::System,
             ScrapeOptions {
                 offset_seed: offset_seed(&options.http.external_url),
@@ -71,11 +76,12 @@ impl Running {
                 &format!("{}/metrics", options.http.route_prefix),
             ),
             retention_ms: options.retention_ms,
-            rules: rule_manager(options, &database, engine.clone(), notifier.clone()),
+            rules: rule_manager(options, &log, database, engine.clone(), notifier.clone()),
             engine,
             notifier,
             scrape,
-            database,
+            writer: RemoteWriter::new(log, Clock::System),
+            database: Arc::clone(database),
             settings: Arc::default(),
             reload_worked,
             reloaded_at,
@@ -102,15 +108,18 @@ impl Running {
         let loaded = tokio::task::spawn_blocking(move || {
             let config = path.map_or(Ok(built_in), |path| load(&path))?;
             let rules = prepare_rules(&config, &engine, &rules)?;
-            let alerting = Notifier::prepare(&config.alerting, &config.global.external_label_set())
-                .map_err(|error| format!("cannot apply the configuration: {error}"))?;
-            Ok::<_, String>((config, rules, alerting))
+            let external_labels = config.global.external_label_set();
+            let alerting = Notifier::prepare(&config.alerting, &external_labels).map_err(not_applied)?;
+            let receivers =
+                RemoteWriter::prepare(&config.remote_write, &external_labels).map_err(not_applied)?;
+            Ok::<_, String>((config, rules, alerting, receivers))
         });
-        let (config, rules, alerting) =
+        let (config, rules, alerting, receivers) =
             loaded.await.map_err(|error| format!("reading the configuration failed: {error}"))??;
-        // Of what can fail, this is the last.
         let jobs = config.jobs().cloned().collect();
-        self.scrape.apply(jobs).await.map_err(|error| format!("cannot apply the configuration: {error}"))?;
+        self.scrape.apply(jobs).await.map_err(not_applied)?;
+        // Of what can fail, this is the last, and only the disk can make it.
+        self.writer.apply(receivers).await.map_err(not_applied)?;
         self.notifier.apply(alerting).await;
         self.rules.commit(rules);
         self.apply(&config, Clock::System.now_ms());
@@ -153,8 +162,8 @@ impl Running {
         *crate::lock::write(&self.settings) = Arc::new(settings);
     }
 
-    /// Ends what was started.
-    pub(super) async fn stop(&self) {
+    /// Ends what was started. Samples that wait are sent for at most `flush_deadline`.
+    pub(super) async fn stop(&self, flush_deadline: Duration) {
         // Rules end before scrapes do: targets that are no longer scraped would make alerts.
         let rules = self.rules.clone();
         if let Err(error) = tokio::task::spawn_blocking(move || rules.stop()).await {
@@ -162,16 +171,22 @@ impl Running {
         }
         self.scrape.stop().await;
         self.notifier.stop().await;
+        self.writer.stop(flush_deadline).await;
     }
+}
+
+fn not_applied(error: impl std::fmt::Display) -> String {
+    format!("cannot apply the configuration: {error}")
 }
 
 fn rule_manager(
     options: &ServeOptions,
+    log: &Arc<StoredLog>,
     database: &Arc<Database>,
     engine: Engine,
     notifier: Notifier,
 ) -> RuleManager {
-    let mut environment = Environment::new(engine, database.clone(), database.clone());
+    let mut environment = Environment::new(engine, database.clone(), log.clone());
     environment.notify = Box::new(move |alerts| notifier.send(alerts));
     environment.external_url.clone_from(&options.http.external_url);
     environment.beside_max = options.rules.beside_max;

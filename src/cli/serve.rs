@@ -8,9 +8,11 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::db::{Database, DatabaseOptions};
+use crate::fs::RealFs;
 use crate::http::Services;
 use crate::metrics::Registry;
 use crate::promql::Engine;
+use crate::remote::StoredLog;
 
 use super::flags::Role;
 use super::life::{Serving, Signals, blocking, listen, read_options, run_to_the_end};
@@ -36,16 +38,19 @@ async fn serve(options: ServeOptions) -> Result<(), String> {
     facts::register_process(&registry);
     facts::register_database(&registry, &database);
     let engine = Engine::new(options.engine.clone());
-    let running = Running::start(&options, Arc::clone(&database), engine.clone(), &registry).await?;
+    let log = forwarded(&options, &database)?;
+    let running = Running::start(&options, Arc::clone(&log), &database, engine.clone(), &registry).await?;
     facts::register_scrape(&registry, &running.scrape);
+    let writer = running.writer.clone();
+    registry.on_scrape(move |out| writer.expose(out));
     let rules = running.rules.clone();
     registry.on_scrape(move |out| rules.expose(out));
     facts::register_notifier(&registry, &running.notifier);
-    let gpus = gpu::store(&options.gpu, database.clone())?;
+    let gpus = gpu::store(&options.gpu, log.clone())?;
     let (control, mut asked) = mpsc::channel(4);
     let services = Services {
         clock: Clock::System,
-        append: database.clone(),
+        append: log,
         select: database.clone(),
         database: Some(database.clone()),
         scrape: Some(running.scrape.clone()),
@@ -60,7 +65,7 @@ async fn serve(options: ServeOptions) -> Result<(), String> {
     serving.until_stopped(async || running.reload().await, &mut asked, &mut signals).await;
     serving.close();
     gpu::end(gpus).await;
-    running.stop().await;
+    running.stop(options.remote.flush_deadline).await;
     serving.end().await;
     // What is acknowledged is durable already; closing writes what lets the next start be quick.
     blocking("close the database", move || database.close()).await?;
@@ -70,9 +75,19 @@ async fn serve(options: ServeOptions) -> Result<(), String> {
 
 async fn open(options: &ServeOptions) -> Result<Arc<Database>, String> {
     let mut database = DatabaseOptions::new(&options.storage_path);
+    // Before receivers are known: the log that they still need must not go away while opening.
+    database.keep_log_after = StoredLog::keep_log_after(&RealFs::mapped(), &options.storage_path)
+        .map_err(|error| format!("cannot open the database: {error}"))?;
     database.wal_sync = options.wal_sync;
     database.retention_ms = options.retention_ms;
     let database = blocking("open the database", move || Database::open(database)).await?;
     database.start_background();
     Ok(database)
+}
+
+/// The database as what is forwarded to receivers.
+fn forwarded(options: &ServeOptions, database: &Arc<Database>) -> Result<Arc<StoredLog>, String> {
+    let (database, fs) = (Arc::clone(database), Arc::new(RealFs::mapped()));
+    StoredLog::new(database, fs, &options.storage_path, options.remote.log_bytes_max)
+        .map_err(|error| format!("cannot forward what is stored: {error}"))
 }

@@ -163,7 +163,6 @@ impl Config {
         let sections = [
             ("runtime", self.runtime.gogc.is_some()),
             ("tracing", self.tracing.is_some()),
-            ("remote_write", !self.remote_write.is_empty()),
             ("remote_read", !self.remote_read.is_empty()),
             ("otlp", self.otlp != OtlpConfig::default()),
             ("storage.exemplars", self.storage.exemplars.is_some()),
@@ -177,13 +176,6 @@ impl Config {
             let of_job = |name| format!("scrape_configs.{}.{name}", job.own.job_name);
             names.extend(job.unserved().into_iter().map(of_job));
         }
-        names
-    }
-
-    /// The same for an agent, which acts on `remote_write`.
-    pub fn unserved_by_agent(&self) -> Vec<String> {
-        let mut names = self.unserved();
-        names.retain(|name| name != "remote_write");
         for (index, receiver) in self.remote_write.iter().enumerate() {
             names.extend(receiver.unserved().into_iter().map(|name| format!("remote_write.{index}.{name}")));
         }

@@ -168,11 +168,7 @@ impl Database {
         let added = self.write_segments(job.writers(), |count| allocate(jobs, count))?;
         let change = Change { added, flushed_seq: Some(seq_max), ..Change::default() };
         self.apply(jobs, change, Some(epoch))?;
-        let removed = self.committer.with_seat(|seat| seat.log.remove_through(seq_max));
-        if let Err(error) = removed {
-            // They are not replayed, and removed at the next flush or start.
-            tracing::warn!(%error, "cannot remove a log file");
-        }
+        self.flushed_through(seq_max);
         Ok(())
     }
 

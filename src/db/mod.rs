@@ -24,6 +24,7 @@ mod recover;
 mod select;
 mod snapshot;
 mod stats;
+mod tail;
 mod view;
 mod windows;
 
@@ -42,6 +43,7 @@ use self::flush::SegmentFiles;
 use self::jobs::Jobs;
 use self::manifest::ManifestStore;
 use self::recover::{Layout, OpenedSegments, open_segments, replay_log};
+use self::tail::Tail;
 use self::view::{LiveSegment, View};
 use crate::lock::{lock, read};
 
@@ -57,6 +59,7 @@ pub struct Database {
     head: Head,
     view: RwLock<Arc<View>>,
     committer: Committer,
+    tail: Tail,
     /// Series of the batches that are judged by what is stored, until they are stored themselves.
     judging: Claims,
     /// Held for reading from finding a batch's series to publishing it, for writing while series are removed.
@@ -109,7 +112,7 @@ impl Database {
         let next_log = replayed.files.last().map_or(1, |file| file.number + 1).max(manifest.next_log);
         let limits = LogLimits { file_bytes: options.log_file_bytes };
         let mut log = LogWriter::new(Arc::clone(&fs), layout.log.clone(), limits, next_log, replayed.files);
-        if let Err(error) = log.remove_through(manifest.flushed_seq) {
+        if let Err(error) = log.remove_through(manifest.flushed_seq.min(options.keep_log_after)) {
             tracing::warn!(%error, "cannot remove a log file");
         }
         let seq_last = segments.iter().map(|s| s.meta().seq_max).fold(replayed.seq_max, u64::max);
@@ -128,6 +131,7 @@ impl Database {
             head,
             view: RwLock::new(Arc::new(View::new(segments, Vec::new(), epoch, deletions))),
             committer,
+            tail: Tail::new(options.keep_log_after, manifest.flushed_seq),
             judging: Claims::default(),
             resolving: RwLock::default(),
             is_closed: AtomicBool::new(false),

@@ -41,6 +41,9 @@ pub struct DatabaseOptions {
     pub queue_bytes_max: usize,
     /// Size at which a new log file begins (or at four times its series definitions, if that is more).
     pub log_file_bytes: u64,
+    /// Batches of the log with higher sequence numbers are kept for those who forward them, as
+    /// [`Database::keep_log_after`](super::Database::keep_log_after) has it; `u64::MAX` for none.
+    pub keep_log_after: u64,
 }
 
 impl DatabaseOptions {
@@ -57,6 +60,7 @@ impl DatabaseOptions {
             flush_log_bytes: 128 << 20,
             queue_bytes_max: 64 << 20,
             log_file_bytes: 256 << 20,
+            keep_log_after: u64::MAX,
         }
     }
 }

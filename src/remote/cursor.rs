@@ -3,18 +3,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::log::{RemoteLog, RemoteLogError};
+use super::outbox::{ForwardedLog, RemoteLogError};
+use crate::fs::Mapping;
 use crate::storage::Batch;
 use crate::wal::{LogReader, LoggedBatch};
 
-/// Reads the log from a position on, file by file. Keeps the bytes of a file until it is through with them.
+/// Reads the log from a position on, file by file. Keeps a file mapped until it is through with it.
 #[derive(Debug)]
 pub(super) struct Cursor {
-    log: Arc<RemoteLog>,
+    log: Arc<dyn ForwardedLog>,
     /// What was confirmed before.
     skip_through: u64,
     reader: LogReader,
-    bytes: Vec<u8>,
+    /// The file being read, as long as it was when it was last looked at.
+    mapping: Option<Arc<dyn Mapping>>,
     /// Read and not taken yet.
     next: Option<LoggedBatch>,
     damage_told: usize,
@@ -22,8 +24,8 @@ pub(super) struct Cursor {
 
 impl Cursor {
     /// Behind everything up to `skip_through`.
-    pub(super) fn new(log: Arc<RemoteLog>, skip_through: u64) -> Self {
-        Self { log, skip_through, reader: LogReader::new(0), bytes: Vec::new(), next: None, damage_told: 0 }
+    pub(super) fn new(log: Arc<dyn ForwardedLog>, skip_through: u64) -> Self {
+        Self { log, skip_through, reader: LogReader::new(0), mapping: None, next: None, damage_told: 0 }
     }
 
     /// Sequence number of the next record; `None` where everything was read. Blocks. After an error the next call tries
@@ -52,18 +54,22 @@ impl Cursor {
         let mut from = self.reader.number();
         loop {
             let Some((file, is_last)) = self.log.file_from(from) else { return Ok(None) };
+            if file.seq_max <= self.skip_through && !is_last {
+                from = file.number + 1;
+                continue;
+            }
             if file.number != self.reader.number() {
                 // Where files are missing between the two the log was full; it has counted and told that.
                 self.reader = LogReader::new(file.number);
                 self.damage_told = 0;
-                self.bytes = Vec::new();
+                self.mapping = None;
             }
             if self.reader.offset() < file.bytes
                 && let Some(found) = self.read_in_file(file.bytes)?
             {
                 return Ok(Some(found));
             }
-            self.bytes = Vec::new();
+            self.mapping = None;
             if is_last {
                 return Ok(None);
             }
@@ -75,23 +81,25 @@ impl Cursor {
     fn read_in_file(&mut self, readable: u64) -> Result<Option<LoggedBatch>, RemoteLogError> {
         let readable = usize::try_from(readable).expect("log files fit the address space");
         let number = self.reader.number();
-        if self.bytes.len() < readable {
-            self.bytes = match self.log.read_file(number) {
-                Ok(bytes) => bytes,
+        if self.mapping.as_ref().is_none_or(|mapping| mapping.bytes().len() < readable) {
+            self.mapping = match self.log.map_file(number) {
+                Ok(mapping) => Some(mapping),
                 // Dropped a moment ago: the log was full.
                 Err(RemoteLogError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                     return Ok(None);
                 }
                 Err(error) => return Err(error),
             };
-            self.bytes.truncate(readable);
         }
-        let found = self.reader.next(&self.bytes, self.skip_through).unwrap_or_else(|error| {
+        let bytes = self.mapping.as_ref().map_or(&[][..], |mapping| mapping.bytes());
+        // A file that a failed write ended may be shorter than what was to be in it.
+        let bytes = &bytes[..readable.min(bytes.len())];
+        let found = self.reader.next(bytes, self.skip_through).unwrap_or_else(|error| {
             tracing::error!(file = number, %error, "log file cannot be read");
             None
         });
         for (offset, rule) in &self.reader.report().damaged[self.damage_told..] {
-            self.log.counters.damaged.increment();
+            self.log.outbox().counters.damaged.increment();
             tracing::error!(file = number, offset, rule, "skipped a damaged place in the log");
         }
         self.damage_told = self.reader.report().damaged.len();

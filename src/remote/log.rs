@@ -1,29 +1,23 @@
-//! The log that samples wait in, and how far each receiver is with it.
+//! The log of an agent: samples wait in it for the receivers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
-use tokio::sync::watch;
-
-use super::position::{read_position, store_position};
+use super::outbox::{ForwardedLog, LogCounters, Outbox, RemoteLogError, newest_of};
 use super::series::SeriesTable;
 use crate::clock::Clock;
-use crate::encoding::DecodeError;
-use crate::fs::{DirectoryLock, Fs, RealFs};
+use crate::fs::{DirectoryLock, Fs, Mapping, RealFs};
 use crate::lock::lock;
-use crate::metrics::{Counter, Gauge};
-use crate::model::{Metadata, TenantId};
+use crate::model::TenantId;
 use crate::storage::{Acceptance, Append, AppendError, Batch, Outcome};
 use crate::wal::{
     BatchEncoder, LogError, LogFileFacts, LogLimits, LogReader, LogWriter, RejectedSet, log_file_name,
-    log_file_number, read_log_file,
+    log_file_number,
 };
 
-/// Ending of the name of a receiver's position.
-const POSITION_ENDING: &str = ".position";
 /// Files that the largest log consists of, at least: the oldest of them is what is dropped at a time.
 const FILES_MIN: u64 = 8;
 
@@ -61,68 +55,6 @@ impl RemoteLogOptions {
     }
 }
 
-/// Why a log cannot be opened, or a position not be kept.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RemoteLogError {
-    /// The operating system refused.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Another process has it open.
-    #[error("{} is in use by another process", path.display())]
-    Locked {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// A later version wrote the file.
-    #[error("{}: {rule} (at byte {offset})", path.display())]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Where.
-        offset: u64,
-        /// Which rule is broken.
-        rule: &'static str,
-    },
-}
-
-impl RemoteLogError {
-    fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io { action, path: path.to_owned(), source }
-    }
-
-    fn newer(path: &Path, error: &DecodeError) -> Self {
-        Self::Newer { path: path.to_owned(), offset: error.offset, rule: error.rule }
-    }
-}
-
-/// Most families whose metadata is remembered.
-const FAMILIES_MAX: usize = 50_000;
-
-/// What is counted since the log was opened.
-#[derive(Clone, Debug, Default)]
-pub(super) struct LogCounters {
-    /// Floats appended.
-    pub(super) samples: Counter,
-    /// Histograms appended.
-    pub(super) histograms: Counter,
-    /// Exemplars appended.
-    pub(super) exemplars: Counter,
-    /// Newest time that was appended, in seconds.
-    pub(super) newest_seconds: Gauge,
-    /// Damaged places that were skipped.
-    pub(super) damaged: Counter,
-    /// Samples that a full log dropped before a receiver had read them.
-    pub(super) samples_dropped: Counter,
-}
-
 /// A log of samples that receivers read. Shared by those who append and those who send.
 #[derive(Debug)]
 pub struct RemoteLog {
@@ -132,12 +64,7 @@ pub struct RemoteLog {
     changed: Condvar,
     seat: Mutex<Seat>,
     published: Mutex<Published>,
-    /// Samples appended since the log was opened.
-    appended: watch::Sender<u64>,
-    receivers: Mutex<BTreeMap<String, Progress>>,
-    /// What was appended of families since the log was opened; targets say it anew then.
-    families: Mutex<BTreeMap<String, Metadata>>,
-    pub(super) counters: LogCounters,
+    outbox: Outbox,
     is_closed: AtomicBool,
     bytes: AtomicU64,
     directory_lock: Mutex<Option<Box<dyn DirectoryLock>>>,
@@ -180,15 +107,6 @@ struct Published {
     seq_last: u64,
 }
 
-/// How far a receiver is, in sequence numbers.
-#[derive(Clone, Copy, Debug, Default)]
-struct Progress {
-    /// It has everything up to here.
-    confirmed: u64,
-    /// Everything up to here was read for it.
-    taken: u64,
-}
-
 impl RemoteLog {
     /// Opens or makes the log in `options.path`, with everything that waits in it.
     pub fn open(options: RemoteLogOptions) -> Result<Arc<Self>, RemoteLogError> {
@@ -200,8 +118,8 @@ impl RemoteLog {
             io::ErrorKind::WouldBlock => RemoteLogError::Locked { path: options.path.clone() },
             _ => RemoteLogError::io("lock", &lock_path, error),
         })?;
-        let counters = LogCounters::default();
-        let files = find_files(&*fs, &log_folder, &counters)?;
+        let outbox = Outbox::new(options.path.clone(), Arc::clone(&fs));
+        let files = find_files(&*fs, &log_folder, &outbox.counters)?;
         let limits = LogLimits { file_bytes: options.file_bytes.min(options.bytes_max / FILES_MIN).max(1) };
         let next = files.last().map_or(1, |file| file.number + 1);
         let seq_last = files.iter().map(|file| file.seq_max).max().unwrap_or(0);
@@ -213,10 +131,7 @@ impl RemoteLog {
             changed: Condvar::new(),
             seat: Mutex::new(Seat { log, series: SeriesTable::default(), seq_last }),
             published: Mutex::new(Published { files, seq_last }),
-            appended: watch::channel(0).0,
-            receivers: Mutex::default(),
-            families: Mutex::default(),
-            counters,
+            outbox,
             is_closed: AtomicBool::new(false),
             bytes,
             directory_lock: Mutex::new(Some(directory_lock)),
@@ -232,129 +147,9 @@ impl RemoteLog {
         synced.map_err(|error| RemoteLogError::io(error.action, &error.path, error.source))
     }
 
-    /// Bytes of all log files.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Series that were written to lately.
-    pub fn series(&self) -> usize {
-        lock(&self.seat).series.len()
-    }
-
-    /// What families say of themselves.
-    pub(super) fn families(&self) -> MutexGuard<'_, BTreeMap<String, Metadata>> {
-        lock(&self.families)
-    }
-
-    fn remember_families(&self, batch: &Batch) {
-        let mut families = self.families();
-        for entry in &batch.metadata {
-            if families.len() < FAMILIES_MAX || families.contains_key(&entry.metric) {
-                families.insert(entry.metric.clone(), entry.metadata.clone());
-            }
-        }
-    }
-
-    /// Tells of every batch: how many samples were appended so far.
-    pub(super) fn watch(&self) -> watch::Receiver<u64> {
-        self.appended.subscribe()
-    }
-
-    /// Begins to keep the log for a receiver; answers the sequence number up to which it has everything. One that is not
-    /// known yet has everything that was appended so far; one whose position is damaged has nothing.
-    pub(super) fn register(&self, receiver: &str) -> Result<u64, RemoteLogError> {
-        // From the seat, so that no file goes away meanwhile.
-        let mut seat = lock(&self.seat);
-        let path = self.position_path(receiver);
-        let confirmed = match self.options.fs.read(&path) {
-            Ok(bytes) => read_position(&bytes).unwrap_or_else(|error| {
-                tracing::error!(path = %path.display(), %error, "position is damaged; everything is sent again");
-                0
-            }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let seq = lock(&self.published).seq_last;
-                self.store(receiver, seq)?;
-                // From now on there is one; without it a restart would take the receiver for a new one.
-                let root = &self.options.path;
-                self.options.fs.sync_dir(root).map_err(|error| RemoteLogError::io("sync", root, error))?;
-                seq
-            }
-            Err(error) => return Err(RemoteLogError::io("read", &path, error)),
-        };
-        // The clock may have been set back since; what comes now must rank above what was confirmed.
-        seat.seq_last = seat.seq_last.max(confirmed);
-        lock(&self.receivers).insert(receiver.to_owned(), Progress { confirmed, taken: confirmed });
-        Ok(confirmed)
-    }
-
-    /// Ends what [`Self::register`] began. The position stays, so that the receiver may come back.
-    pub(super) fn unregister(&self, receiver: &str) {
-        lock(&self.receivers).remove(receiver);
-    }
-
-    /// Forgets the positions of all receivers but these.
-    pub(super) fn forget_others(&self, receivers: &BTreeSet<String>) {
-        let Ok(names) = self.options.fs.list(&self.options.path) else { return };
-        for name in names {
-            let of = name.strip_suffix(POSITION_ENDING);
-            if of.is_some_and(|receiver| !receivers.contains(receiver)) {
-                // One that stays is tried again at the next start, and does no harm until then.
-                let _ = self.options.fs.remove(&self.options.path.join(&name));
-            }
-        }
-    }
-
-    /// Everything up to `seq` was read for a receiver and is held in memory.
-    pub(super) fn take_through(&self, receiver: &str, seq: u64) {
-        if let Some(progress) = lock(&self.receivers).get_mut(receiver) {
-            progress.taken = progress.taken.max(seq);
-        }
-    }
-
-    /// A receiver has everything up to `seq`: keeps that, and removes the files that nobody needs any more. Blocks.
-    pub(super) fn confirm(&self, receiver: &str, seq: u64) -> Result<(), RemoteLogError> {
-        {
-            let mut receivers = lock(&self.receivers);
-            let Some(progress) = receivers.get_mut(receiver) else { return Ok(()) };
-            progress.confirmed = progress.confirmed.max(seq);
-            progress.taken = progress.taken.max(seq);
-        }
-        self.store(receiver, seq)?;
-        let mut seat = lock(&self.seat);
-        self.trim(&mut seat);
-        self.publish(&seat);
-        Ok(())
-    }
-
-    /// The file with this number or else the next one, with as many bytes as may be read; whether it is the last one,
-    /// which may still grow.
-    pub(super) fn file_from(&self, number: u64) -> Option<(LogFileFacts, bool)> {
-        let published = lock(&self.published);
-        let at = published.files.iter().position(|file| file.number >= number)?;
-        Some((published.files[at], at + 1 == published.files.len()))
-    }
-
-    /// A file's bytes.
-    pub(super) fn read_file(&self, number: u64) -> Result<Vec<u8>, RemoteLogError> {
-        let path = self.log_folder.join(log_file_name(number));
-        self.options.fs.read(&path).map_err(|error| RemoteLogError::io("read", &path, error))
-    }
-
-    fn position_path(&self, receiver: &str) -> PathBuf {
-        self.options.path.join(format!("{receiver}{POSITION_ENDING}"))
-    }
-
-    fn store(&self, receiver: &str, seq: u64) -> Result<(), RemoteLogError> {
-        let path = self.position_path(receiver);
-        store_position(&*self.options.fs, &path, seq)
-            .map_err(|error| RemoteLogError::io("write", &path, error))
-    }
-
     /// Removes what every receiver has, and the oldest files where the log is too large.
     fn trim(&self, seat: &mut Seat) {
-        let progress: Vec<Progress> = lock(&self.receivers).values().copied().collect();
-        let confirmed = progress.iter().map(|progress| progress.confirmed).min().unwrap_or(u64::MAX);
+        let confirmed = self.outbox.confirmed_by_all();
         warn_of(seat.log.remove_finished(|file| file.seq_max <= confirmed));
         loop {
             let files: Vec<LogFileFacts> = seat.log.files().collect();
@@ -364,30 +159,15 @@ impl RemoteLog {
                 return;
             }
             let oldest = files[0].number;
-            self.count_dropped(oldest, &progress);
+            if let Ok(file) = self.map_file(oldest) {
+                self.outbox.count_dropped(oldest, file.bytes(), self.options.bytes_max);
+            }
             let removed = seat.log.remove_finished(|file| file.number == oldest);
             if removed.is_err() {
                 warn_of(removed);
                 return;
             }
         }
-    }
-
-    /// Counts the samples of a file that goes away and that receivers have not read.
-    fn count_dropped(&self, number: u64, progress: &[Progress]) {
-        let mut lost = 0_u64;
-        for taken in progress.iter().map(|progress| progress.taken) {
-            let Ok(bytes) = self.read_file(number) else { continue };
-            let count = |logged: crate::wal::LoggedBatch| lost += logged.batch.sample_count() as u64;
-            // What cannot be read was not going to be sent.
-            let _ = read_log_file(&bytes, number, taken, count);
-        }
-        self.counters.samples_dropped.add(lost);
-        tracing::error!(
-            samples = lost,
-            log_bytes_max = self.options.bytes_max,
-            "remote-write log is full, dropping its oldest samples"
-        );
     }
 
     /// Shows receivers what is committed.
@@ -454,6 +234,46 @@ fn find_files(
     Ok(files)
 }
 
+impl ForwardedLog for RemoteLog {
+    fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    fn register(&self, receiver: &str) -> Result<u64, RemoteLogError> {
+        // From the seat, so that no file goes away meanwhile.
+        let mut seat = lock(&self.seat);
+        let confirmed = self.outbox.register(receiver, || lock(&self.published).seq_last)?;
+        // The clock may have been set back since; what comes now must rank above what was confirmed.
+        seat.seq_last = seat.seq_last.max(confirmed);
+        Ok(confirmed)
+    }
+
+    fn settle(&self) {
+        let mut seat = lock(&self.seat);
+        self.trim(&mut seat);
+        self.publish(&seat);
+    }
+
+    fn file_from(&self, number: u64) -> Option<(LogFileFacts, bool)> {
+        let published = lock(&self.published);
+        let at = published.files.iter().position(|file| file.number >= number)?;
+        Some((published.files[at], at + 1 == published.files.len()))
+    }
+
+    fn map_file(&self, number: u64) -> Result<Arc<dyn Mapping>, RemoteLogError> {
+        let path = self.log_folder.join(log_file_name(number));
+        self.options.fs.map(&path).map_err(|error| RemoteLogError::io("read", &path, error))
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn series(&self) -> Option<usize> {
+        Some(lock(&self.seat).series.len())
+    }
+}
+
 impl Append for RemoteLog {
     /// Answers when the batch is durable. What is too old or out of order is judged by what was appended since the log
     /// was opened; the receivers have rules of their own.
@@ -464,7 +284,7 @@ impl Append for RemoteLog {
         acceptance: &Acceptance,
     ) -> Result<Outcome, AppendError> {
         let (tenant, acceptance) = (tenant.clone(), *acceptance);
-        self.remember_families(&batch);
+        self.outbox.remember_families(&batch.metadata);
         let pending = Arc::new(Pending { tenant, batch, acceptance, answer: OnceLock::new() });
         let mut queue = lock(&self.queue);
         if self.is_closed.load(Ordering::Acquire) {
@@ -506,7 +326,8 @@ impl Group<'_> {
         drop(seat);
         match outcomes {
             Ok(outcomes) => {
-                self.count(&outcomes);
+                let newest = self.members.iter().filter_map(|member| newest_of(&member.batch)).max();
+                self.log.outbox.count(&outcomes, newest);
                 for (member, outcome) in self.members.iter().zip(outcomes) {
                     member.answer.set(Ok(outcome)).expect("a batch is answered once");
                 }
@@ -547,26 +368,6 @@ impl Group<'_> {
             seat.log.commit(self.log.options.sync_each)?;
         }
         Ok(outcomes)
-    }
-
-    fn count(&self, outcomes: &[Outcome]) {
-        let counters = &self.log.counters;
-        let mut samples = 0;
-        for outcome in outcomes {
-            counters.samples.add(outcome.floats as u64);
-            counters.histograms.add(outcome.histograms as u64);
-            counters.exemplars.add(outcome.exemplars as u64);
-            samples += (outcome.floats + outcome.histograms) as u64;
-        }
-        let batches = self.members.iter().map(|member| &member.batch);
-        let times = batches.flat_map(|batch| {
-            batch.floats.iter().map(|e| e.timestamp).chain(batch.histograms.iter().map(|e| e.timestamp))
-        });
-        if let Some(newest) = times.max() {
-            let seconds = newest.div_euclid(1_000) as f64;
-            counters.newest_seconds.set(counters.newest_seconds.get().max(seconds));
-        }
-        self.log.appended.send_modify(|appended| *appended += samples);
     }
 }
 

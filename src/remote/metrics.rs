@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use super::log::RemoteLog;
+use super::outbox::ForwardedLog;
 use super::round::Wishes;
 use crate::lock::lock;
 use crate::metrics::{Counter, Exposition, Gauge, Histogram};
@@ -163,7 +163,7 @@ impl RemoteMetrics {
     }
 
     /// Writes all of it for a scrape.
-    pub(super) fn expose(&self, log: &RemoteLog, out: &mut Exposition) {
+    pub(super) fn expose(&self, log: &dyn ForwardedLog, out: &mut Exposition) {
         expose_log(log, out);
         let receivers = self.list();
         for (event, help, read) in KIND_FAMILIES {
@@ -324,8 +324,8 @@ fn expose_pending(receivers: &[Arc<ReceiverMetrics>], out: &mut Exposition) {
     }
 }
 
-fn expose_log(log: &RemoteLog, out: &mut Exposition) {
-    let counters = &log.counters;
+fn expose_log(log: &dyn ForwardedLog, out: &mut Exposition) {
+    let counters = &log.outbox().counters;
     let families = [
         (
             "prometheus_remote_storage_samples_in_total",
@@ -363,10 +363,12 @@ fn expose_log(log: &RemoteLog, out: &mut Exposition) {
         counters.newest_seconds.get(),
     );
     out.single("perdura_remote_log_bytes", "Size of the remote-write log.", "gauge", log.bytes() as f64);
-    out.single(
-        "prometheus_agent_active_series",
-        "Number of active series being tracked by the WAL storage",
-        "gauge",
-        log.series() as f64,
-    );
+    if let Some(series) = log.series() {
+        out.single(
+            "prometheus_agent_active_series",
+            "Number of active series being tracked by the WAL storage",
+            "gauge",
+            series as f64,
+        );
+    }
 }

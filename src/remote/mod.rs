@@ -1,7 +1,8 @@
 //! Remote write, the sending side: samples wait in a log on disk until every receiver has confirmed them.
 //!
-//! [`RemoteLog`] is an [`crate::storage::Append`]: it answers once a batch is durable in its log. [`RemoteWriter`] has
-//! one task for each configured receiver, which reads the log from the receiver's position, relabels, encodes protocol
+//! [`RemoteLog`] is an agent's: an [`crate::storage::Append`] that answers once a batch is durable in its log. A server
+//! has a log already; [`StoredLog`] lets receivers read that one, so that a sample is written once, whoever forwards it.
+//! [`RemoteWriter`] has one task for each configured receiver, which reads the log from the receiver's position, relabels, encodes protocol
 //! 1.0 or 2.0 and sends. The position is what the receiver has confirmed, and is on disk too.
 //!
 //! Promises:
@@ -16,11 +17,13 @@ mod config;
 mod cursor;
 mod log;
 mod metrics;
+mod outbox;
 mod position;
 mod receiver;
 mod round;
 mod send;
 mod series;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -28,7 +31,9 @@ mod writer;
 pub use config::{
     MetadataConfig, QueueConfig, RemoteReadConfig, RemoteReadSettings, RemoteWriteConfig, RemoteWriteSettings,
 };
-pub use log::{RemoteLog, RemoteLogError, RemoteLogOptions};
+pub use log::{RemoteLog, RemoteLogOptions};
 pub use metrics::{ReceiverMetrics, RemoteMetrics};
+pub use outbox::{ForwardedLog, Outbox, RemoteLogError};
 pub use position::{read_position, write_position};
+pub use stored::StoredLog;
 pub use writer::{PreparedReceivers, RemoteWriteError, RemoteWriter};

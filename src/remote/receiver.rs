@@ -7,8 +7,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::log::RemoteLog;
 use super::metrics::raise;
+use super::outbox::{ForwardedLog, RemoteLogError};
 use super::round::{Round, RoundMaker};
 use super::send::{Phase, Sender, Stopped, reached};
 use crate::clock::Clock;
@@ -20,7 +20,7 @@ const SHARDS_MAX: usize = 1_000;
 /// A receiver before its task runs.
 pub(super) struct Receiver {
     pub(super) id: String,
-    pub(super) log: Arc<RemoteLog>,
+    pub(super) log: Arc<dyn ForwardedLog>,
     pub(super) sender: Arc<Sender>,
     pub(super) clock: Clock,
     pub(super) phase: watch::Receiver<Phase>,
@@ -64,7 +64,7 @@ impl Receiver {
     async fn send_all(&mut self, mut maker: RoundMaker) -> Result<(), Stopped> {
         let pace = Pace::of(&maker);
         let mut shards = pace.shards_min;
-        let mut appended = self.log.watch();
+        let mut appended = self.log.outbox().watch();
         let mut metadata_due = Instant::now();
         // What an earlier process left is looked at first.
         let mut is_behind = true;
@@ -74,11 +74,13 @@ impl Receiver {
                 self.wait_for_samples(&mut appended, seen, pace).await;
             }
             seen = *appended.borrow_and_update();
+            // Only a round that was begun after the wish to end shows that nothing waits.
+            let is_ending = *self.phase.borrow() > Phase::Run;
             maker.metrics.shards.set(shards as f64);
             let (returned, round) = self.make_round(maker, shards).await?;
             maker = returned;
             is_behind = round.is_full;
-            if round.through.is_none() && *self.phase.borrow() > Phase::Run {
+            if round.through.is_none() && is_ending {
                 return Ok(());
             }
             shards = pace.shards_after(shards, &round);
@@ -127,7 +129,7 @@ impl Receiver {
             match round {
                 Ok(round) => {
                     if let Some(seq) = round.through {
-                        self.log.take_through(&self.id, seq);
+                        self.log.outbox().take_through(&self.id, seq);
                     }
                     return Ok((maker, round));
                 }
@@ -175,7 +177,12 @@ impl Receiver {
 
     async fn confirm(&self, through: u64) {
         let (log, id) = (Arc::clone(&self.log), self.id.clone());
-        match tokio::task::spawn_blocking(move || log.confirm(&id, through)).await {
+        let confirming = tokio::task::spawn_blocking(move || {
+            log.outbox().confirm(&id, through)?;
+            log.settle();
+            Ok::<_, RemoteLogError>(())
+        });
+        match confirming.await {
             Ok(Ok(())) => {}
             // It is kept in memory; after a restart some samples are sent twice.
             Ok(Err(error)) => tracing::error!(%error, "cannot keep a receiver's position"),

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::config::{MESSAGES, RemoteWriteConfig};
 use super::cursor::Cursor;
-use super::log::{RemoteLog, RemoteLogError};
 use super::metrics::{Kinds, ReceiverMetrics};
+use super::outbox::{ForwardedLog, RemoteLogError};
 use crate::ingest::remote_write::{Protocol, encode_v1, encode_v2};
 use crate::model::{Labels, METRIC_NAME, Metadata, Timestamp};
 use crate::relabel;
@@ -81,7 +81,7 @@ impl Wishes {
 #[derive(Debug)]
 pub(super) struct RoundMaker {
     pub(super) wishes: Arc<Wishes>,
-    pub(super) log: Arc<RemoteLog>,
+    pub(super) log: Arc<dyn ForwardedLog>,
     pub(super) cursor: Cursor,
     pub(super) metrics: Arc<ReceiverMetrics>,
 }
@@ -120,7 +120,7 @@ impl RoundMaker {
     /// All families that are known, as requests of protocol 1.0.
     pub(super) fn metadata_requests(&self) -> Vec<Request> {
         let per_send = usize::try_from(self.wishes.config.own.metadata_config.max_samples_per_send);
-        let families = self.log.families();
+        let families = self.log.outbox().families();
         let families: Vec<_> = families.iter().collect();
         let requests = families.chunks(per_send.unwrap_or(usize::MAX).max(1)).filter_map(|families| {
             let mut batch = Batch::default();
@@ -218,7 +218,7 @@ impl RoundMaker {
         if !self.wishes.config.own.metadata_config.send {
             return;
         }
-        let families = self.log.families();
+        let families = self.log.outbox().families();
         let mut found: BTreeMap<String, Metadata> = BTreeMap::new();
         for series in &batch.series {
             let labels = Labels::from_bytes(batch.labels_of(series)).expect("they were built");

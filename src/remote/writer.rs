@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 
 use super::config::RemoteWriteConfig;
 use super::cursor::Cursor;
-use super::log::{RemoteLog, RemoteLogError};
 use super::metrics::{ReceiverMetrics, RemoteMetrics};
+use super::outbox::{ForwardedLog, RemoteLogError};
 use super::receiver::Receiver;
 use super::round::{RoundMaker, Wishes};
 use super::send::{Phase, Sender};
@@ -76,7 +76,7 @@ pub struct RemoteWriter {
 }
 
 struct Inner {
-    log: Arc<RemoteLog>,
+    log: Arc<dyn ForwardedLog>,
     clock: Clock,
     metrics: RemoteMetrics,
     running: Mutex<BTreeMap<String, Running>>,
@@ -91,7 +91,7 @@ struct Running {
 
 impl RemoteWriter {
     /// Without receivers.
-    pub fn new(log: Arc<RemoteLog>, clock: Clock) -> Self {
+    pub fn new(log: Arc<dyn ForwardedLog>, clock: Clock) -> Self {
         let (metrics, running) = (RemoteMetrics::default(), Mutex::default());
         Self { inner: Arc::new(Inner { log, clock, metrics, running }) }
     }
@@ -135,18 +135,25 @@ impl RemoteWriter {
         let gone: Vec<String> = running.keys().filter(|id| !wanted.contains(*id)).cloned().collect();
         for id in gone {
             end(running.remove(&id)).await;
-            inner.log.unregister(&id);
+            inner.log.outbox().unregister(&id);
         }
-        for receiver in prepared.receivers {
-            if running.get(&receiver.id).is_some_and(|before| before.wishes == receiver.wishes) {
-                continue;
-            }
+        let is_same = |running: &BTreeMap<String, Running>, receiver: &Prepared| {
+            running.get(&receiver.id).is_some_and(|before| before.wishes == receiver.wishes)
+        };
+        let changed: Vec<Prepared> =
+            prepared.receivers.into_iter().filter(|receiver| !is_same(&running, receiver)).collect();
+        let mut positions = Vec::with_capacity(changed.len());
+        // The log knows all of them before the first one confirms anything, which lets files go.
+        for receiver in &changed {
             end(running.remove(&receiver.id)).await;
-            let id = receiver.id.clone();
-            let started = inner.start(receiver).await?;
-            running.insert(id, started);
+            positions.push(inner.register(&receiver.id).await?);
         }
-        inner.log.forget_others(&wanted);
+        for (receiver, confirmed) in changed.into_iter().zip(positions) {
+            running.insert(receiver.id.clone(), inner.start(receiver, confirmed));
+        }
+        inner.log.outbox().forget_others(&wanted);
+        let log = Arc::clone(&inner.log);
+        tokio::task::spawn_blocking(move || log.settle()).await.expect("removing log files does not panic");
         inner.metrics.set(running.iter().map(|(id, r)| (id.clone(), Arc::clone(&r.metrics))).collect());
         Ok(())
     }
@@ -180,17 +187,20 @@ impl RemoteWriter {
 
     /// Writes it for a scrape.
     pub fn expose(&self, out: &mut Exposition) {
-        self.inner.metrics.expose(&self.inner.log, out);
+        self.inner.metrics.expose(&*self.inner.log, out);
     }
 }
 
 impl Inner {
-    async fn start(&self, receiver: Prepared) -> Result<Running, RemoteWriteError> {
+    /// Tells the log of a receiver; answers where it is.
+    async fn register(&self, id: &str) -> Result<u64, RemoteLogError> {
+        let (log, id) = (Arc::clone(&self.log), id.to_owned());
+        let registering = tokio::task::spawn_blocking(move || log.register(&id));
+        registering.await.expect("reading a position does not panic")
+    }
+
+    fn start(&self, receiver: Prepared, confirmed: u64) -> Running {
         let Prepared { id, name, wishes, url, headers, client } = receiver;
-        let (log, of) = (Arc::clone(&self.log), id.clone());
-        let confirmed = tokio::task::spawn_blocking(move || log.register(&of))
-            .await
-            .expect("reading a position does not panic")?;
         let metrics = Arc::new(ReceiverMetrics::new(name, shown(&url), &wishes));
         let (phase, phase_seen) = watch::channel(Phase::Run);
         let queue = &wishes.config.own.queue_config;
@@ -221,7 +231,7 @@ impl Inner {
             phase: phase_seen,
         };
         let task = tokio::spawn(receiver.run(maker));
-        Ok(Running { wishes, metrics, phase, task })
+        Running { wishes, metrics, phase, task }
     }
 }
 

@@ -178,11 +178,16 @@ impl LogWriter {
     /// Removes the files whose records all have sequence numbers up to `seq`. Where the one being written is among
     /// them, the next group begins a new one.
     pub fn remove_through(&mut self, seq: u64) -> Result<(), LogError> {
+        self.retire_through(seq);
+        self.remove_finished(|facts| facts.seq_max <= seq)
+    }
+
+    /// Where the records of the file being written all have sequence numbers up to `seq`, the next group begins a new one.
+    pub fn retire_through(&mut self, seq: u64) {
         assert!(self.group.is_empty(), "the group before was written or dropped");
         if self.current.as_ref().is_some_and(|current| current.is_used && current.facts.seq_max <= seq) {
             self.retire();
         }
-        self.remove_finished(|facts| facts.seq_max <= seq)
     }
 
     /// Removes those files that `is_done` says, of those that are no longer written to.

@@ -101,7 +101,7 @@ fn scrapes(agent: &Server) -> f64 {
 }
 
 /// The value of the first series of a family on the agent's own page.
-fn metric(agent: &Server, name: &str) -> f64 {
+pub(crate) fn metric(agent: &Server, name: &str) -> f64 {
     let page = agent.get("/metrics", &[]).expect("the agent answers").text();
     let line = page
         .lines()
@@ -111,7 +111,7 @@ fn metric(agent: &Server, name: &str) -> f64 {
 }
 
 /// The value of a query's first series; 0 where there is none.
-fn count(server: &Server, query: &str) -> f64 {
+pub(crate) fn count(server: &Server, query: &str) -> f64 {
     let Ok(answer) = server.get("/api/v1/query", &[("query", query)]) else { return 0.0 };
     let value = &answer.json()["data"]["result"][0]["value"][1];
     value.as_str().and_then(|text| text.parse().ok()).unwrap_or(0.0)

@@ -18,6 +18,7 @@ mod check_rules;
 mod compare;
 mod differential;
 mod exporter;
+mod forward;
 mod http;
 mod import_rules;
 mod kill;

@@ -59,7 +59,6 @@ fn every_section_is_read_and_what_is_not_served_is_named() {
         "runtime",
         "alerting.alertmanagers.0.sigv4",
         "tracing",
-        "remote_write",
         "remote_read",
         "otlp",
         "storage.exemplars",
