@@ -50,4 +50,9 @@ pub trait Workloads: Send + Sync {
 
     /// Who a process belongs to; nobody is known for one that has ended.
     fn of_process(&self, pid: u32) -> Option<Workload>;
+
+    /// The name of a process' program.
+    fn name_of_process(&self, _pid: u32) -> Option<String> {
+        None
+    }
 }
