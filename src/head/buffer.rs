@@ -1,25 +1,21 @@
 //! Newest samples of one series, in the order in which they were written.
+//!
+//! They are packed as they come: a sample says how it differs from the one before. One of a scraped series takes three to
+//! five bytes, where it is plain 24, and nothing has to be encoded anew when a buffer grows. Every value comes back bit
+//! for bit.
 
 use std::sync::Arc;
 
 use crate::model::{Histogram, TimeSpan, Timestamp};
 use crate::storage::Columns;
 
+use super::packed::{Packed, PackedSample, State};
+
 /// Number of a batch within its epoch, from 1 in the order of publication.
 pub(super) type Order = u32;
 
-/// One sample.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    timestamp: Timestamp,
-    /// Bits of the float; 0 for a histogram.
-    bits: u64,
-    order: Order,
-    /// Place in [`Sides::list`] plus one; 0 where the sample is a float without start timestamp.
-    side: u32,
-}
-
-const _: () = assert!(size_of::<Entry>() == 24, "the head's memory is planned with 24 bytes a sample");
+/// Every so many samples a reader can begin.
+const MARK_SAMPLES: u32 = 64;
 
 /// What few samples have.
 #[derive(Clone, Debug)]
@@ -28,27 +24,32 @@ struct Side {
     histogram: Option<Arc<Histogram>>,
 }
 
-/// What few series have.
+/// What few or long series have.
 #[derive(Debug, Default)]
-struct Sides {
-    list: Vec<Side>,
+struct Rest {
+    sides: Vec<Side>,
     /// Some sample is not newer than the one before.
     is_disordered: bool,
+    /// Where the sample at each multiple of [`MARK_SAMPLES`] begins, and the state before it.
+    marks: Vec<(u32, State)>,
 }
 
 /// Samples of one series within one epoch.
 #[derive(Debug, Default)]
 pub(super) struct Buffer {
-    /// Orders never fall; times may, and then `sides` says so.
-    entries: Vec<Entry>,
-    /// Boxed: most series have none, and 16 bytes a series count.
-    sides: Option<Box<Sides>>,
+    /// Orders never fall; times may, and then `rest` says so.
+    packed: Packed,
+    count: u32,
+    /// Boxed: most series of a large head have none.
+    rest: Option<Box<Rest>>,
 }
+
+const _: () = assert!(size_of::<Buffer>() <= 72, "the head's memory is planned with 72 bytes a series");
 
 impl Buffer {
     pub(super) fn push_float(&mut self, order: Order, timestamp: Timestamp, start: Timestamp, value: f64) {
         let side = if start == 0 { 0 } else { self.side(start, None) };
-        self.push(Entry { timestamp, bits: value.to_bits(), order, side });
+        self.push(PackedSample { timestamp, bits: value.to_bits(), order, side });
     }
 
     pub(super) fn push_histogram(
@@ -59,21 +60,28 @@ impl Buffer {
         histogram: Arc<Histogram>,
     ) {
         let side = self.side(start, Some(histogram));
-        self.push(Entry { timestamp, bits: 0, order, side });
+        self.push(PackedSample { timestamp, bits: 0, order, side });
     }
 
-    fn push(&mut self, entry: Entry) {
-        if let Some(last) = self.entries.last() {
-            debug_assert!(last.order <= entry.order, "batches in order");
-            if entry.timestamp <= last.timestamp {
-                self.sides.get_or_insert_default().is_disordered = true;
+    fn push(&mut self, sample: PackedSample) {
+        if self.count > 0 {
+            let last = self.packed.state();
+            debug_assert!(last.order <= sample.order, "batches in order");
+            if sample.timestamp <= last.timestamp {
+                self.rest.get_or_insert_default().is_disordered = true;
+            }
+            if self.count.is_multiple_of(MARK_SAMPLES) {
+                let mark = (self.packed.len(), *last);
+                self.rest.get_or_insert_default().marks.push(mark);
             }
         }
-        self.entries.push(entry);
+        self.packed.push(sample);
+        self.count += 1;
     }
 
+    /// The number of a sample's side, from 1.
     fn side(&mut self, start_timestamp: Timestamp, histogram: Option<Arc<Histogram>>) -> u32 {
-        let sides = &mut self.sides.get_or_insert_default().list;
+        let sides = &mut self.rest.get_or_insert_default().sides;
         let is_last = |last: &Side| last.histogram.is_none() && last.start_timestamp == start_timestamp;
         if histogram.is_some() || !sides.last().is_some_and(is_last) {
             sides.push(Side { start_timestamp, histogram });
@@ -82,119 +90,162 @@ impl Buffer {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.count == 0
     }
 
     /// Bytes taken beside the buffer itself.
     pub(super) fn heap_bytes(&self) -> usize {
-        let sides = self
-            .sides
-            .as_ref()
-            .map_or(0, |sides| size_of::<Sides>() + sides.list.capacity() * size_of::<Side>());
-        self.entries.capacity() * size_of::<Entry>() + sides
-    }
-
-    /// What batches up to `order_max` wrote.
-    fn visible(&self, order_max: Order) -> &[Entry] {
-        match self.entries.last() {
-            Some(last) if last.order > order_max => {
-                &self.entries[..self.entries.partition_point(|entry| entry.order <= order_max)]
-            }
-            _ => &self.entries,
-        }
+        let rest = self.rest.as_ref().map_or(0, |rest| {
+            size_of::<Rest>()
+                + rest.sides.capacity() * size_of::<Side>()
+                + rest.marks.capacity() * size_of::<(u32, State)>()
+        });
+        self.packed.heap_bytes() + rest
     }
 
     /// Whether each sample is newer than the one before.
     fn is_ordered(&self) -> bool {
-        self.sides.as_ref().is_none_or(|sides| !sides.is_disordered)
+        self.rest.as_ref().is_none_or(|rest| !rest.is_disordered)
+    }
+
+    /// Whether batches up to `order_max` wrote all of it.
+    fn is_visible(&self, order_max: Order) -> bool {
+        self.packed.state().order <= order_max
+    }
+
+    /// What batches up to `order_max` wrote, from the sample `at` on; `at` is what [`Self::mark_before`] answers.
+    fn from(&self, at: u32, order_max: Order) -> impl Iterator<Item = PackedSample> {
+        let mark = (at / MARK_SAMPLES).checked_sub(1).map(|index| {
+            let rest = self.rest.as_ref().expect("a long buffer has marks");
+            rest.marks[index as usize]
+        });
+        let (offset, state) = mark.unwrap_or_default();
+        let samples = self.packed.read(offset, state);
+        samples.take((self.count - at) as usize).take_while(move |sample| sample.order <= order_max)
+    }
+
+    /// The last marked sample that no sample at `t` or later comes before; the buffer is in order.
+    fn mark_before(&self, t: Timestamp) -> u32 {
+        let marks = self.rest.as_ref().map_or(&[][..], |rest| &rest.marks);
+        let before = marks.partition_point(|(_, state)| state.timestamp < t);
+        u32::try_from(before).expect("there are fewer marks than samples") * MARK_SAMPLES
+    }
+
+    /// What batches up to `order_max` wrote within `span`; the buffer is in order.
+    fn within(&self, order_max: Order, span: TimeSpan) -> impl Iterator<Item = PackedSample> {
+        let samples = self.from(self.mark_before(span.start), order_max);
+        samples
+            .skip_while(move |sample| sample.timestamp < span.start)
+            .take_while(move |sample| sample.timestamp <= span.end)
     }
 
     /// Whether batches up to `order_max` wrote something within `span`.
     pub(super) fn has_any(&self, order_max: Order, span: TimeSpan) -> bool {
-        let visible = self.visible(order_max);
-        if self.is_ordered() {
-            return !within(visible, span).is_empty();
+        if self.is_empty() {
+            return false;
         }
+        if !self.is_ordered() {
+            return self.from(0, order_max).any(|sample| span.contains(sample.timestamp));
+        }
+        let newest = self.packed.state().timestamp;
         // The newest samples are asked for most.
-        visible.iter().rev().any(|entry| span.contains(entry.timestamp))
+        newest >= span.start
+            && ((newest <= span.end && self.is_visible(order_max))
+                || self.within(order_max, span).next().is_some())
     }
 
     /// How many samples batches up to `order_max` wrote within `span`, repeated times included.
     pub(super) fn count(&self, order_max: Order, span: TimeSpan) -> u64 {
-        let visible = self.visible(order_max);
-        if self.is_ordered() {
-            return within(visible, span).len() as u64;
+        if self.is_empty() || (self.is_ordered() && self.packed.state().timestamp < span.start) {
+            return 0;
         }
-        visible.iter().filter(|entry| span.contains(entry.timestamp)).count() as u64
+        if !self.is_ordered() {
+            let visible = self.from(0, order_max);
+            return visible.filter(|sample| span.contains(sample.timestamp)).count() as u64;
+        }
+        if self.packed.state().timestamp <= span.end && self.is_visible(order_max) {
+            // All but those before the span.
+            let at = self.mark_before(span.start);
+            let before = self.from(at, order_max).take_while(|sample| sample.timestamp < span.start).count();
+            return u64::from(self.count - at) - before as u64;
+        }
+        self.within(order_max, span).count() as u64
     }
 
     /// Time of the newest sample.
     pub(super) fn newest(&self, order_max: Order) -> Option<Timestamp> {
-        let mut times = self.visible(order_max).iter().map(|entry| entry.timestamp);
-        if self.is_ordered() { times.next_back() } else { times.max() }
+        if self.is_empty() {
+            return None;
+        }
+        if self.is_ordered() && self.is_visible(order_max) {
+            return Some(self.packed.state().timestamp);
+        }
+        self.from(0, order_max).map(|sample| sample.timestamp).max()
     }
 
     /// Appends to the row begun last in `out` what batches up to `order_max` wrote within `span`: in time order, of
     /// several samples at one time the one written last.
     pub(super) fn read(&self, order_max: Order, span: TimeSpan, out: &mut Columns) {
-        let visible = self.visible(order_max);
-        if self.is_ordered() {
-            let inside = within(visible, span);
-            if self.sides.is_none() {
-                out.extend_pairs(inside.iter().map(|entry| (entry.timestamp, f64::from_bits(entry.bits))));
-            } else {
-                inside.iter().for_each(|entry| self.copy(entry, out));
-            }
+        if self.is_empty() {
             return;
         }
-        let mut sorted: Vec<&Entry> = visible.iter().filter(|entry| span.contains(entry.timestamp)).collect();
+        if self.is_ordered() {
+            let inside = self.within(order_max, span);
+            return match self.rest.as_ref().is_none_or(|rest| rest.sides.is_empty()) {
+                true => copy_floats(inside, out),
+                false => inside.for_each(|sample| self.copy(&sample, out)),
+            };
+        }
+        let mut sorted: Vec<PackedSample> =
+            self.from(0, order_max).filter(|sample| span.contains(sample.timestamp)).collect();
         // Stable: samples at one time stay in the order of writing.
-        sorted.sort_by_key(|entry| entry.timestamp);
-        for (at, entry) in sorted.iter().enumerate() {
-            let is_last = sorted.get(at + 1).is_none_or(|next| next.timestamp != entry.timestamp);
+        sorted.sort_by_key(|sample| sample.timestamp);
+        for (at, sample) in sorted.iter().enumerate() {
+            let is_last = sorted.get(at + 1).is_none_or(|next| next.timestamp != sample.timestamp);
             if is_last {
-                self.copy(entry, out);
+                self.copy(sample, out);
             }
         }
     }
 
-    fn copy(&self, entry: &Entry, out: &mut Columns) {
-        let value = f64::from_bits(entry.bits);
-        let Some(at) = entry.side.checked_sub(1) else {
-            return out.push_float(entry.timestamp, 0, value);
+    fn copy(&self, sample: &PackedSample, out: &mut Columns) {
+        let value = f64::from_bits(sample.bits);
+        let Some(at) = sample.side.checked_sub(1) else {
+            return out.push_float(sample.timestamp, 0, value);
         };
-        let sides = self.sides.as_ref().expect("a sample that points to a side has one");
-        let side = &sides.list[at as usize];
+        let rest = self.rest.as_ref().expect("a sample that points to a side has one");
+        let side = &rest.sides[at as usize];
         match &side.histogram {
             Some(histogram) => {
-                out.push_histogram(entry.timestamp, side.start_timestamp, Arc::clone(histogram));
+                out.push_histogram(sample.timestamp, side.start_timestamp, Arc::clone(histogram));
             }
-            None => out.push_float(entry.timestamp, side.start_timestamp, value),
+            None => out.push_float(sample.timestamp, side.start_timestamp, value),
         }
     }
 }
 
-/// The entries within `span` of entries in time order. Searched from the newest on, which are asked for most.
-fn within(ordered: &[Entry], span: TimeSpan) -> &[Entry] {
-    let end = place_of(ordered, |entry| entry.timestamp <= span.end);
-    let start = place_of(&ordered[..end], |entry| entry.timestamp < span.start);
-    &ordered[start..end]
-}
-
-/// How many entries `precede`, which all do that come before one that does.
-fn place_of(ordered: &[Entry], precede: impl Fn(&Entry) -> bool) -> usize {
-    let mut step = 1;
-    while step <= ordered.len() && !precede(&ordered[ordered.len() - step]) {
-        step *= 2;
+/// Copies samples without sides, some at a time.
+fn copy_floats(samples: impl Iterator<Item = PackedSample>, out: &mut Columns) {
+    const PART: usize = 64;
+    let (mut timestamps, mut values, mut len) = ([0; PART], [0.0; PART], 0);
+    for sample in samples {
+        if len == PART {
+            out.extend_floats(&timestamps, &values);
+            len = 0;
+        }
+        (timestamps[len], values[len]) = (sample.timestamp, f64::from_bits(sample.bits));
+        len += 1;
     }
-    // The entry at half the step, counted from the end, does not precede; the one at the step does, if there is one.
-    let start = ordered.len().saturating_sub(step);
-    let end = ordered.len() - step / 2;
-    start + ordered[start..end].partition_point(precede)
+    out.extend_floats(&timestamps[..len], &values[..len]);
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(buffer: &Buffer, order_max: Order, span: TimeSpan) -> Vec<(Timestamp, f64, Timestamp)> {
@@ -234,6 +285,68 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// One sample of any kind: how far its batch and its time are from those before, start, value.
+    type Step = (u32, i64, i64, f64);
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let value = prop_oneof![
+            (-1_000..1_000_i64).prop_map(|v| v as f64),
+            any::<i64>().prop_map(|v| v as f64),
+            (0..100_000_i64).prop_map(|v| v as f64 / 100.0),
+            any::<u64>().prop_map(f64::from_bits),
+            Just(-0.0),
+            Just(1.0),
+        ];
+        let time = prop_oneof![8 => Just(15_000), 2 => 14_990..15_010_i64, 1 => -40_000..40_000_i64];
+        let start = prop_oneof![9 => Just(0), 1 => Just(7), 1 => any::<i64>()];
+        vec((prop_oneof![3 => Just(1_u32), 1 => 0..300_u32], time, start, value), 0..300)
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(steps in steps(), disordered: bool, cut in 0..40_000_u32, from: u16, to: u16) {
+            let mut buffer = Buffer::default();
+            let (mut order, mut t) = (1, 1_700_000_000_000);
+            let mut written: Vec<(u32, i64, i64, u64)> = Vec::new();
+            for (order_step, time_step, start, value) in steps {
+                order += order_step;
+                t += if disordered { time_step } else { time_step.abs().max(1) };
+                buffer.push_float(order, t, start, value);
+                written.push((order, t, start, value.to_bits()));
+            }
+            let first = written.iter().map(|sample| sample.1).min().unwrap_or(0);
+            let span = TimeSpan::new(first + i64::from(from) * 100, first + i64::from(to) * 100);
+            for (order_max, span) in [(u32::MAX, TimeSpan::ALL), (u32::MAX, span), (cut, TimeSpan::ALL), (cut, span)] {
+                let visible: Vec<_> = written.iter().filter(|sample| sample.0 <= order_max).collect();
+                let inside: Vec<_> = visible.iter().filter(|sample| span.contains(sample.1)).collect();
+                let expected: BTreeMap<i64, (i64, u64)> =
+                    inside.iter().map(|sample| (sample.1, (sample.2, sample.3))).collect();
+                let found: Vec<_> = read(&buffer, order_max, span)
+                    .into_iter()
+                    .map(|(t, value, start)| (t, (start, value.to_bits())))
+                    .collect();
+                prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+                prop_assert_eq!(buffer.count(order_max, span), inside.len() as u64);
+                prop_assert_eq!(buffer.has_any(order_max, span), !inside.is_empty());
+                prop_assert_eq!(buffer.newest(order_max), visible.iter().map(|sample| sample.1).max());
+            }
+        }
+    }
+
+    #[test]
+    fn samples_of_a_scrape_take_few_bytes() {
+        let mut buffer = Buffer::default();
+        for at in 0..120_u32 {
+            buffer.push_float(
+                1 + at * 10,
+                1_700_000_000_000 + i64::from(at) * 15_000,
+                0,
+                f64::from(at * at % 40),
+            );
+        }
+        assert!(buffer.heap_bytes() < 120 * 5, "{} bytes", buffer.heap_bytes());
     }
 
     #[test]

@@ -134,6 +134,10 @@ impl EpochTenant {
 fn buffer_at(buffers: &mut Vec<Buffer>, slot: Slot) -> &mut Buffer {
     let at = slot as usize;
     if at >= buffers.len() {
+        if at >= buffers.capacity() {
+            // By eighths: twice as many as are needed would be most of what a series costs.
+            buffers.reserve_exact(at + 1 - buffers.len() + buffers.len() / 8);
+        }
         buffers.resize_with(at + 1, Buffer::default);
     }
     &mut buffers[at]

@@ -68,6 +68,11 @@ impl KnownTable {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// The handle of a place.
+    pub(super) fn handle(&self, place: SeriesPlace) -> SeriesHandle {
+        SeriesHandle { place: pack(place.shard, place.slot), generation: self.generation() }
+    }
+
     /// Handles of the series that came as `raw` before. Locks each shard once.
     pub(super) fn find(&self, raw: &[RawLabels]) -> Vec<Option<SeriesHandle>> {
         // First: what is found while series leave belongs to the generation that ends.

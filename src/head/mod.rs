@@ -12,6 +12,7 @@ mod epoch;
 mod facts;
 mod index;
 mod known;
+mod packed;
 mod select;
 mod series;
 mod texts;
@@ -77,6 +78,16 @@ impl Head {
     /// `None` where the batch names a series by a handle and some series have left since that was given out.
     pub fn resolve(&self, tenant: &TenantId, batch: &Batch, now_ms: Timestamp) -> Option<Vec<SeriesPlace>> {
         self.table_or_new(tenant).resolve(batch, &self.references, seconds(now_ms))
+    }
+
+    /// The handle of the series with these labels, which is made where it is new.
+    pub fn handle(&self, tenant: &TenantId, labels: &Labels, now_ms: Timestamp) -> SeriesHandle {
+        let table = self.table_or_new(tenant);
+        let mut batch = Batch::default();
+        batch.begin_series(labels);
+        let places = table.resolve(&batch, &self.references, seconds(now_ms));
+        let place = places.expect("it comes with labels")[0];
+        table.known().handle(place)
     }
 
     /// Handles of the series that came with these raw labels before, in this order.

@@ -226,7 +226,9 @@ impl SeriesTable {
         for at in unknown {
             self.create(&mut places[at], batch.labels_of(&batch.series[at]), references, now_s);
         }
-        self.known.learn(batch, &places, self.len());
+        if !batch.identities.is_empty() {
+            self.known.learn(batch, &places, self.len());
+        }
         Some(places)
     }
 
