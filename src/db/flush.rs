@@ -203,9 +203,16 @@ impl FlushJob<'_> {
 
     /// Counts samples by window, and decides.
     fn cut(&self, tenant: &TenantId, pinned: &PinnedEpoch) -> Cut {
-        let newest = self.epoch.bounds(Some(tenant)).end.min(self.now_ms);
+        let bounds = self.epoch.bounds(Some(tenant));
+        let newest = bounds.end.min(self.now_ms);
         let window = |t| flush_window(t, newest, self.longest_window_ms);
         let mut counts = BTreeMap::new();
+        if !bounds.is_empty() && window(bounds.start) == window(bounds.end) {
+            // The usual case: everything between the two is in that window too.
+            let only = window(bounds.start);
+            counts.insert((only.start, only.end), 1);
+            return Cut::new(&counts, newest, self.longest_window_ms);
+        }
         self.head.each_series(tenant, pinned, |_, columns| {
             for (window, range) in runs(columns.row(0).timestamps, window) {
                 *counts.entry((window.start, window.end)).or_insert(0) += range.len() as u64;

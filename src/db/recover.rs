@@ -8,8 +8,12 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::fs::Fs;
 use crate::head::{Epoch, Head, Publication};
+use crate::model::{Labels, TenantId};
 use crate::segment::SegmentError;
-use crate::wal::{LogFileFacts, LoggedBatch, RejectedSet, log_file_name, log_file_number, read_log_file};
+use crate::storage::SeriesIdentity;
+use crate::wal::{
+    LogFileFacts, LoggedBatch, RejectedSet, log_file_name, log_file_number, read_log_file_with,
+};
 
 use super::StorageError;
 use super::flush::{SegmentFiles, segment_file_number};
@@ -154,7 +158,11 @@ pub(super) fn replay_log(
     for number in numbers {
         let path = layout.log.join(log_file_name(number));
         fs.sync_file(&path).map_err(|error| StorageError::io("sync", &path, error))?;
-        let facts = replay_file(fs, &path, number, flushed_seq, &mut replayed, |logged| {
+        let log = LogFile { fs, path: &path, number, flushed_seq };
+        let identify = |tenant: &TenantId, labels: &Labels| {
+            SeriesIdentity::Known(head.handle(tenant, labels, clock.now_ms()))
+        };
+        let facts = log.replay(&mut replayed, identify, |logged| {
             publish_logged(head, epoch, clock, &logged);
         })?;
         replayed.files.push(facts);
@@ -163,42 +171,54 @@ pub(super) fn replay_log(
     Ok(replayed)
 }
 
-fn replay_file(
-    fs: &dyn Fs,
-    path: &Path,
+/// A log file to replay.
+struct LogFile<'a> {
+    fs: &'a dyn Fs,
+    path: &'a Path,
     number: u64,
     flushed_seq: u64,
-    replayed: &mut Replayed,
-    visit: impl FnMut(LoggedBatch),
-) -> Result<LogFileFacts, StorageError> {
-    let mapping = match fs.map(path) {
-        Ok(mapping) => mapping,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(LogFileFacts { number, bytes: 0, seq_max: 0 });
+}
+
+impl LogFile<'_> {
+    /// Gives what is above `flushed_seq` to `visit`, its series named as `identify` knows them.
+    fn replay(
+        &self,
+        replayed: &mut Replayed,
+        identify: impl FnMut(&TenantId, &Labels) -> SeriesIdentity,
+        visit: impl FnMut(LoggedBatch),
+    ) -> Result<LogFileFacts, StorageError> {
+        let Self { fs, path, number, flushed_seq } = *self;
+        let mapping = match fs.map(path) {
+            Ok(mapping) => mapping,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(LogFileFacts { number, bytes: 0, seq_max: 0 });
+            }
+            Err(error) => return Err(StorageError::io("read", path, error)),
+        };
+        let bytes = mapping.bytes();
+        let report = read_log_file_with(bytes, number, flushed_seq, identify, visit);
+        let report = report.map_err(|error| StorageError::Corrupt {
+            path: path.to_owned(),
+            offset: error.offset,
+            rule: error.rule.to_owned(),
+        })?;
+        for (offset, rule) in &report.damaged {
+            tracing::warn!(path = %path.display(), offset, rule, "skipped a damaged place in the log");
         }
-        Err(error) => return Err(StorageError::io("read", path, error)),
-    };
-    let bytes = mapping.bytes();
-    let report = read_log_file(bytes, number, flushed_seq, visit).map_err(|error| StorageError::Corrupt {
-        path: path.to_owned(),
-        offset: error.offset,
-        rule: error.rule.to_owned(),
-    })?;
-    for (offset, rule) in &report.damaged {
-        tracing::warn!(path = %path.display(), offset, rule, "skipped a damaged place in the log");
+        if let Some(offset) = report.torn_at {
+            tracing::info!(path = %path.display(), offset, "log file ends within a record");
+        }
+        replayed.damaged += report.damaged.len() as u64;
+        replayed.seq_max = replayed.seq_max.max(report.seq_max);
+        Ok(LogFileFacts { number, bytes: bytes.len() as u64, seq_max: report.seq_max })
     }
-    if let Some(offset) = report.torn_at {
-        tracing::info!(path = %path.display(), offset, "log file ends within a record");
-    }
-    replayed.damaged += report.damaged.len() as u64;
-    replayed.seq_max = replayed.seq_max.max(report.seq_max);
-    Ok(LogFileFacts { number, bytes: bytes.len() as u64, seq_max: report.seq_max })
 }
 
 fn publish_logged(head: &Head, epoch: &Arc<Epoch>, clock: &Clock, logged: &LoggedBatch) {
     let now_ms = clock.now_ms();
     let LoggedBatch { seq, tenant, batch } = logged;
-    let places = head.resolve(tenant, batch, now_ms).expect("the log names series by their labels");
+    let places =
+        head.resolve(tenant, batch, now_ms).expect("no series leaves the head while the log is replayed");
     for entry in &batch.metadata {
         head.add_metadata(tenant, &entry.metric, &entry.metadata);
     }

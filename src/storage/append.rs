@@ -117,6 +117,13 @@ impl Batch {
         });
     }
 
+    /// Begins a series that the store knows without its labels.
+    pub fn begin_known(&mut self, handle: SeriesHandle) {
+        self.begin_series_bytes(&[]);
+        self.identities.resize(self.series.len(), SeriesIdentity::Labels);
+        *self.identities.last_mut().expect("a series was begun") = SeriesIdentity::Known(handle);
+    }
+
     /// Adds a float to the series begun last.
     pub fn push_float(&mut self, timestamp: Timestamp, start_timestamp: Timestamp, value: f64) {
         self.floats.push(FloatEntry { timestamp, start_timestamp, value });

@@ -15,6 +15,6 @@ mod rejected;
 mod writer;
 
 pub use encode::{BatchEncoder, EncodedBatch, SeriesUse};
-pub use read::{LogReader, LogReport, LoggedBatch, read_log_file};
+pub use read::{LogReader, LogReport, LoggedBatch, read_log_file, read_log_file_with};
 pub use rejected::RejectedSet;
 pub use writer::{LogError, LogFileFacts, LogLimits, LogWriter, log_file_name, log_file_number};

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use crate::encoding::{ByteReader, DecodeError};
 use crate::model::{Fingerprint, Labels, TenantId, Timestamp};
-use crate::storage::Batch;
+use crate::storage::{Batch, SeriesIdentity};
 
 use super::encode::series_check;
 use super::payload;
@@ -44,10 +46,22 @@ pub fn read_log_file(
     bytes: &[u8],
     number: u64,
     skip_through: u64,
+    visit: impl FnMut(LoggedBatch),
+) -> Result<LogReport, DecodeError> {
+    read_log_file_with(bytes, number, skip_through, |_, _| SeriesIdentity::Labels, visit)
+}
+
+/// The same; `identify` is asked for each series of the file before its first batch, and one that it knows comes without
+/// labels from then on.
+pub fn read_log_file_with(
+    bytes: &[u8],
+    number: u64,
+    skip_through: u64,
+    mut identify: impl FnMut(&TenantId, &Labels) -> SeriesIdentity,
     mut visit: impl FnMut(LoggedBatch),
 ) -> Result<LogReport, DecodeError> {
     let mut reader = LogReader::new(number);
-    while let Some(logged) = reader.next(bytes, skip_through)? {
+    while let Some(logged) = reader.next_with(bytes, skip_through, &mut identify)? {
         visit(logged);
     }
     Ok(reader.report)
@@ -89,6 +103,16 @@ impl LogReader {
     ///
     /// Damage is skipped and reported; an error means that a later version wrote the file.
     pub fn next(&mut self, bytes: &[u8], skip_through: u64) -> Result<Option<LoggedBatch>, DecodeError> {
+        self.next_with(bytes, skip_through, &mut |_, _| SeriesIdentity::Labels)
+    }
+
+    /// See [`read_log_file_with`].
+    fn next_with(
+        &mut self,
+        bytes: &[u8],
+        skip_through: u64,
+        identify: &mut Identify<'_>,
+    ) -> Result<Option<LoggedBatch>, DecodeError> {
         if self.at == 0 && !self.read_file_header(bytes)? {
             return Ok(None);
         }
@@ -96,7 +120,7 @@ impl LogReader {
             let (rule, search_from) = match find_record(bytes, self.number, self.at) {
                 Found::Record { header, payload, next } => {
                     let place = std::mem::replace(&mut self.at, next) as u64;
-                    match self.take_record(place, &header, payload, skip_through) {
+                    match self.take_record(place, &header, payload, skip_through, identify) {
                         Some(logged) => return Ok(Some(logged)),
                         None => continue,
                     }
@@ -142,13 +166,15 @@ impl LogReader {
         header: &RecordHeader,
         payload: &[u8],
         skip_through: u64,
+        identify: &mut Identify<'_>,
     ) -> Option<LoggedBatch> {
         self.report.records += 1;
         self.report.seq_max = self.report.seq_max.max(header.seq);
         self.report.torn_at = None;
         let mut logged = None;
-        let replayed =
-            replay(header, payload, skip_through, &mut self.series, &mut |found| logged = Some(found));
+        let replayed = replay(header, payload, skip_through, &mut self.series, identify, &mut |found| {
+            logged = Some(found);
+        });
         if let Err(error) = replayed {
             self.report.damaged.push((place + error.offset, error.rule));
         }
@@ -156,16 +182,29 @@ impl LogReader {
     }
 }
 
+/// Tells how a series of a tenant is known.
+type Identify<'a> = dyn FnMut(&TenantId, &Labels) -> SeriesIdentity + 'a;
+
+/// A series that a file has defined.
+#[derive(Debug)]
+struct Defined {
+    tenant: TenantId,
+    labels: Labels,
+    fingerprint: Fingerprint,
+    /// `None` before its first use.
+    identity: Option<SeriesIdentity>,
+}
+
 /// The series that a file has defined so far.
 #[derive(Debug, Default)]
 struct DefinedSeries {
-    series: HashMap<u64, (TenantId, Labels, Fingerprint)>,
+    series: HashMap<u64, Defined, RandomState>,
 }
 
 impl DefinedSeries {
-    fn labels(&self, reference: u64, check: u32, tenant: &TenantId) -> Option<&Labels> {
-        let (owner, labels, fingerprint) = self.series.get(&reference)?;
-        (owner == tenant && series_check(*fingerprint) == check).then_some(labels)
+    fn get(&mut self, reference: u64, check: u32, tenant: &TenantId) -> Option<&mut Defined> {
+        let defined = self.series.get_mut(&reference)?;
+        (defined.tenant == *tenant && series_check(defined.fingerprint) == check).then_some(defined)
     }
 }
 
@@ -174,6 +213,7 @@ fn replay(
     payload: &[u8],
     skip_through: u64,
     series: &mut DefinedSeries,
+    identify: &mut Identify<'_>,
     visit: &mut impl FnMut(LoggedBatch),
 ) -> Result<(), DecodeError> {
     let mut reader = ByteReader::new(payload);
@@ -186,11 +226,12 @@ fn replay(
         return Ok(());
     }
     let mut batch = Batch::default();
+    let mut users = Users { tenant: &tenant, series, identify };
     let result = match kind {
         RecordKind::Series => unreachable!("definitions were dealt with"),
         RecordKind::Floats => {
             let mut times = Times::begin(&mut reader)?;
-            each_series(&mut reader, &tenant, series, &mut batch, 9, |reader, batch| {
+            each_series(&mut reader, &mut users, &mut batch, 9, |reader, batch| {
                 let (timestamp, start) = times.next(reader)?;
                 let value = reader.f64()?;
                 if let Some(batch) = batch {
@@ -201,7 +242,7 @@ fn replay(
         }
         RecordKind::Histograms => {
             let mut times = Times::begin(&mut reader)?;
-            each_series(&mut reader, &tenant, series, &mut batch, 20, |reader, batch| {
+            each_series(&mut reader, &mut users, &mut batch, 20, |reader, batch| {
                 let (timestamp, start) = times.next(reader)?;
                 let histogram = payload::histogram(reader)?.into();
                 if let Some(batch) = batch {
@@ -210,15 +251,13 @@ fn replay(
                 Ok(())
             })
         }
-        RecordKind::Exemplars => {
-            each_series(&mut reader, &tenant, series, &mut batch, 10, |reader, batch| {
-                let exemplar = payload::exemplar(reader)?;
-                if let Some(batch) = batch {
-                    batch.push_exemplar(exemplar);
-                }
-                Ok(())
-            })
-        }
+        RecordKind::Exemplars => each_series(&mut reader, &mut users, &mut batch, 10, |reader, batch| {
+            let exemplar = payload::exemplar(reader)?;
+            if let Some(batch) = batch {
+                batch.push_exemplar(exemplar);
+            }
+            Ok(())
+        }),
         RecordKind::Metadata => read_metadata(&mut reader, &mut batch),
     };
     if !batch.is_empty() {
@@ -237,7 +276,8 @@ fn define_series(
         reference = reference.wrapping_add_signed(reader.signed()?);
         let labels = payload::labels(reader)?;
         let fingerprint = labels.fingerprint();
-        series.series.insert(reference, (tenant.clone(), labels, fingerprint));
+        let defined = Defined { tenant: tenant.clone(), labels, fingerprint, identity: None };
+        series.series.insert(reference, defined);
     }
     Ok(())
 }
@@ -250,12 +290,32 @@ fn read_metadata(reader: &mut ByteReader<'_>, batch: &mut Batch) -> Result<(), D
     Ok(())
 }
 
+/// Whose series a record uses.
+struct Users<'a, 'b> {
+    tenant: &'a TenantId,
+    series: &'a mut DefinedSeries,
+    identify: &'a mut Identify<'b>,
+}
+
+impl Users<'_, '_> {
+    /// Begins the series in `batch`; `false` where the file does not define it.
+    fn begin(&mut self, reference: u64, check: u32, batch: &mut Batch) -> bool {
+        let Some(defined) = self.series.get(reference, check, self.tenant) else { return false };
+        let (tenant, identify) = (self.tenant, &mut *self.identify);
+        let identity = *defined.identity.get_or_insert_with(|| identify(tenant, &defined.labels));
+        match identity {
+            SeriesIdentity::Known(handle) => batch.begin_known(handle),
+            SeriesIdentity::Labels | SeriesIdentity::Raw(_) => batch.begin_series(&defined.labels),
+        }
+        true
+    }
+}
+
 /// Reads the series of a record with their entries. Entries of a series that the file does not define (its definition
 /// was damaged) are read past, with `None` for a batch, and reported at the end.
 fn each_series(
     reader: &mut ByteReader<'_>,
-    tenant: &TenantId,
-    series: &DefinedSeries,
+    users: &mut Users<'_, '_>,
     batch: &mut Batch,
     entry_bytes_min: usize,
     mut entry: impl FnMut(&mut ByteReader<'_>, Option<&mut Batch>) -> Result<(), DecodeError>,
@@ -267,13 +327,12 @@ fn each_series(
         reference = reference.wrapping_add_signed(reader.signed()?);
         let check = reader.u32()?;
         let count = reader.count(entry_bytes_min)?;
-        let labels = series.labels(reference, check, tenant);
-        match labels {
-            Some(labels) => batch.begin_series(labels),
-            None => unknown = Some(place),
+        let is_defined = users.begin(reference, check, batch);
+        if !is_defined {
+            unknown = Some(place);
         }
         for _ in 0..count {
-            entry(reader, labels.is_some().then_some(&mut *batch))?;
+            entry(reader, is_defined.then_some(&mut *batch))?;
         }
     }
     unknown.map_or(Ok(()), Err)
