@@ -352,6 +352,15 @@ impl<'a> Reader<'a> {
     }
 
     fn raw_varint_long(&mut self, field: &'static str) -> Result<u64, ProtobufError> {
+        // Times take six bytes. The word may reach behind this message, the number may not.
+        if let Some(word) = self.body.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
+            let word = u64::from_le_bytes(*word);
+            let bytes = varint_bytes(word);
+            if bytes <= self.end - self.at && bytes <= 8 {
+                self.at += bytes;
+                return Ok(varint_of(word, bytes));
+            }
+        }
         let mut value = 0u64;
         for (index, &byte) in self.body[self.at..self.end].iter().take(10).enumerate() {
             // The tenth byte holds one bit.
@@ -376,6 +385,23 @@ impl<'a> Reader<'a> {
     fn error_at(&self, offset: usize, field: &'static str, problem: ProtobufProblem) -> ProtobufError {
         ProtobufError { offset, field, problem }
     }
+}
+
+/// Bytes of the varint that a word begins with; 9 where it does not end within.
+#[inline]
+fn varint_bytes(word: u64) -> usize {
+    // The first byte without its highest bit is the last one.
+    (!word & 0x8080_8080_8080_8080).trailing_zeros() as usize / 8 + 1
+}
+
+/// The varint of 1 to 8 bytes that a word begins with: groups of seven bits are moved together, two, four and eight at
+/// a time.
+#[inline]
+fn varint_of(word: u64, bytes: usize) -> u64 {
+    let word = word & (u64::MAX >> (64 - 8 * bytes)) & 0x7f7f_7f7f_7f7f_7f7f;
+    let word = (word & 0x007f_007f_007f_007f) | (word & 0x7f00_7f00_7f00_7f00) >> 1;
+    let word = (word & 0x0000_3fff_0000_3fff) | (word & 0x3fff_0000_3fff_0000) >> 2;
+    (word & 0x0fff_ffff) | (word & 0x0fff_ffff_0000_0000) >> 4
 }
 
 /// The low half of a number, as protobuf reads 32-bit fields.
@@ -407,6 +433,33 @@ mod tests {
         let tag = only_tag(&mut reader);
         assert_eq!((tag.field, reader.sint32(tag, "four")), (4, Ok(-3)));
         assert_eq!(reader.next_tag(), Ok(None));
+    }
+
+    #[test]
+    fn varints_of_every_length_are_read() {
+        for bits in 0..64 {
+            for value in [1_u64 << bits, (1 << bits) - 1, u64::MAX >> bits, 0xa5a5_5a5a_c3c3_3c3c >> bits] {
+                for padding in [0, 20] {
+                    let mut body = vec![0x08];
+                    prost::encoding::encode_varint(value, &mut body);
+                    let whole = body.len();
+                    body.resize(whole + padding, 0xff);
+                    let mut reader = Reader::new(&body, "test");
+                    let tag = only_tag(&mut reader);
+                    assert_eq!((reader.varint(tag, "one"), reader.offset()), (Ok(value), whole));
+                    // Bytes behind the message do not end a number.
+                    if whole > 2 {
+                        let mut inner = vec![0x0a, whole as u8 - 1];
+                        inner.extend_from_slice(&body);
+                        let mut reader = Reader::new(&inner, "test");
+                        let tag = only_tag(&mut reader);
+                        let mut reader = reader.message(tag, "inner").expect("it is whole");
+                        let tag = only_tag(&mut reader);
+                        assert!(reader.varint(tag, "one").is_err());
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -56,11 +56,11 @@ pub fn decompressed_len(body: &[u8], limit: usize) -> Result<usize, SnappyError>
     Ok(len)
 }
 
-/// Decompresses one block into `out`, which is emptied first. Allocates at most `limit` bytes, and never more than
-/// 22 times the body.
+/// Decompresses one block into `out`, in place of what is there. Allocates at most `limit` bytes, and never more than
+/// 22 times the body; after an error the bytes mean nothing.
 pub fn decompress(body: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), SnappyError> {
     let len = decompressed_len(body, limit)?;
-    out.clear();
+    // Not emptied: what is there need not be zeroed before it is overwritten.
     out.resize(len, 0);
     let written = snap::raw::Decoder::new().decompress(body, out).map_err(corrupt)?;
     assert!(written == len, "the decoder checks the length that the header declares");

@@ -24,12 +24,12 @@ pub(super) struct Recall<'a> {
     pub(super) tenant: &'a TenantId,
 }
 
-/// The labels that a series of a body begins with.
-#[derive(Clone, Copy, Debug)]
+/// The labels that the series of a body begin with.
+#[derive(Debug, Default)]
 pub(super) struct RawSeries {
-    pub(super) raw: RawLabels,
-    /// Byte of the body behind them.
-    pub(super) end: usize,
+    raw: Vec<RawLabels>,
+    /// Bytes of the body behind them.
+    ends: Vec<usize>,
 }
 
 /// A series of a body, and the store's name for it where it knows it.
@@ -40,19 +40,42 @@ pub(super) struct Remembered {
     pub(super) handle: Option<SeriesHandle>,
 }
 
-impl Recall<'_> {
-    /// Asks for all series of a body at once. Empty where the store keeps no such memory.
-    pub(super) fn ask(&self, series: &[RawSeries]) -> Vec<Remembered> {
-        let raw: Vec<RawLabels> = series.iter().map(|series| series.raw).collect();
-        let handles = self.store.known_series(self.tenant, &raw);
-        let both = series.iter().zip(handles);
-        both.map(|(series, handle)| Remembered { raw: series.raw, end: series.end, handle }).collect()
+impl RawSeries {
+    /// Adds the next series; whether there is room for another.
+    pub(super) fn push(&mut self, labels: &[u8], end: usize) -> bool {
+        self.raw.push(RawLabels(xxh3_128_with_secret(labels, key())));
+        self.ends.push(end);
+        self.raw.len() < REMEMBERED_MAX
     }
 }
 
-/// The hash of raw labels.
-pub(super) fn hash_raw(bytes: &[u8]) -> RawLabels {
-    RawLabels(xxh3_128_with_secret(bytes, key()))
+/// What the store answers for the series of a body.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    asked: RawSeries,
+    handles: Vec<Option<SeriesHandle>>,
+}
+
+impl Answers {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.handles.len()
+    }
+
+    /// The answer for one series; `None` where the store keeps no such memory.
+    #[inline]
+    pub(super) fn get(&self, at: usize) -> Option<Remembered> {
+        let handle = *self.handles.get(at)?;
+        Some(Remembered { raw: self.asked.raw[at], end: self.asked.ends[at], handle })
+    }
+}
+
+impl Recall<'_> {
+    /// Asks for all series of a body at once.
+    pub(super) fn ask(&self, asked: RawSeries) -> Answers {
+        let handles = self.store.known_series(self.tenant, &asked.raw);
+        Answers { asked, handles }
+    }
 }
 
 /// Drawn once a process.

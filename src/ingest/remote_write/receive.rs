@@ -1,5 +1,7 @@
 //! From a request to its answer.
 
+use std::cell::Cell;
+
 use crate::ingest::snappy::{self, DECOMPRESSED_BYTES_MAX};
 use crate::model::{Labels, TenantId, TimeSpan, Timestamp};
 use crate::storage::{
@@ -151,6 +153,14 @@ pub fn answer(
     }
 }
 
+/// Longest message whose memory a thread keeps for the next one, in bytes.
+const KEPT_BYTES_MAX: usize = 4 << 20;
+
+thread_local! {
+    /// Where messages are decompressed: fresh memory would be given by the system, and zeroed, for each of them.
+    static PLAIN: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// Stores the sound part of a compressed body and answers what became of the whole.
 pub fn receive(
     store: &dyn Append,
@@ -159,11 +169,27 @@ pub fn receive(
     body: &[u8],
     policy: &ReceivePolicy<'_>,
 ) -> WriteReply {
-    let mut plain = Vec::new();
-    let unpacked = snappy::decompress(body, policy.decompressed_bytes_max, &mut plain);
+    let mut plain = PLAIN.take();
+    let reply = receive_into(&mut plain, store, tenant, protocol, body, policy);
+    if plain.capacity() <= KEPT_BYTES_MAX {
+        PLAIN.set(plain);
+    }
+    reply
+}
+
+/// See [`receive`]; decompresses into `plain`.
+fn receive_into(
+    plain: &mut Vec<u8>,
+    store: &dyn Append,
+    tenant: &TenantId,
+    protocol: Protocol,
+    body: &[u8],
+    policy: &ReceivePolicy<'_>,
+) -> WriteReply {
+    let unpacked = snappy::decompress(body, policy.decompressed_bytes_max, plain);
     let recall = Recall { store, tenant };
     let decoded =
-        unpacked.map_err(WriteRequestError::from).and_then(|()| decode_with(protocol, &plain, &recall));
+        unpacked.map_err(WriteRequestError::from).and_then(|()| decode_with(protocol, plain, &recall));
     let mut decoded = match decoded {
         Ok(decoded) => decoded,
         Err(error) => return WriteReply::refused(&error, Some(protocol)),
@@ -171,7 +197,7 @@ pub fn receive(
     let mut outcome = append(store, tenant, &mut decoded, policy);
     if outcome == Err(AppendError::Forgotten) {
         // Rare: series left the store while the body was read.
-        decoded = match decode(protocol, &plain) {
+        decoded = match decode(protocol, plain) {
             Ok(decoded) => decoded,
             Err(error) => return WriteReply::refused(&error, Some(protocol)),
         };
@@ -183,7 +209,7 @@ pub fn receive(
         Err(error) => return failed(&error, protocol),
     };
     if !outcome.rejections.is_empty()
-        && let Ok(again) = decode(protocol, &plain)
+        && let Ok(again) = decode(protocol, plain)
     {
         // The store took the batch. Decoding it a second time is rare and gives the same places.
         explain(&outcome.rejections, &again.batch, protocol, &mut problems, &mut notes);

@@ -8,7 +8,7 @@ use super::WriteRequestError;
 use super::assemble::Assembler;
 use super::decode::Decoded;
 use super::histogram;
-use super::recall::{REMEMBERED_MAX, RawSeries, Recall, Remembered, hash_raw};
+use super::recall::{Answers, RawSeries, Recall, Remembered};
 
 const REQUEST: &str = "prometheus.WriteRequest";
 /// Fields of a series.
@@ -19,17 +19,18 @@ const SAMPLES: u32 = 2;
 pub(super) fn decode(plain: &[u8], recall: Option<&Recall<'_>>) -> Result<Decoded, WriteRequestError> {
     let mut assembler = Assembler::default();
     let known = match recall {
-        Some(recall) => recall.ask(&raw_labels(plain)?),
-        None => Vec::new(),
+        Some(recall) => recall.ask(raw_labels(plain)?),
+        None => Answers::default(),
     };
     assembler.begin_request(known.len());
-    let mut known = known.into_iter();
+    let mut number = 0;
     let mut request = Reader::new(plain, REQUEST);
     while let Some(tag) = request.next_tag()? {
         match tag.field {
             1 => {
                 let series = request.message(tag, "timeseries")?;
-                let origin = known.next();
+                let origin = known.get(number);
+                number += 1;
                 let is_read = match origin.and_then(|origin| Some((origin.end, origin.handle?))) {
                     Some((end, handle)) => read_known(series.clone(), end, handle, &mut assembler)?,
                     None => false,
@@ -46,8 +47,8 @@ pub(super) fn decode(plain: &[u8], recall: Option<&Recall<'_>>) -> Result<Decode
 }
 
 /// Hashes of the labels that each series begins with.
-fn raw_labels(plain: &[u8]) -> Result<Vec<RawSeries>, WriteRequestError> {
-    let mut found = Vec::new();
+fn raw_labels(plain: &[u8]) -> Result<RawSeries, WriteRequestError> {
+    let mut found = RawSeries::default();
     let mut request = Reader::new(plain, REQUEST);
     while let Some(tag) = request.next_tag()? {
         if tag.field != 1 {
@@ -55,9 +56,8 @@ fn raw_labels(plain: &[u8]) -> Result<Vec<RawSeries>, WriteRequestError> {
             continue;
         }
         let mut series = request.message(tag, "timeseries")?;
-        let raw = hash_raw(series.leading(LABELS));
-        found.push(RawSeries { raw, end: series.offset() });
-        if found.len() == REMEMBERED_MAX {
+        let labels = series.leading(LABELS);
+        if !found.push(labels, series.offset()) {
             break;
         }
     }
