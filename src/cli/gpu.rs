@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::gpu::{
     Collector, CollectorOptions, Counters, Families, Machine, Namer, Naming, NvmlOptions, NvmlSource, Open,
-    Rounds, SeriesWriter, Simulation, Snapshot,
+    Rounds, SeriesWriter, Simulation, Snapshot, Source,
 };
 use crate::http::{self, Exposed};
 use crate::lock::lock;
@@ -144,7 +144,8 @@ impl GpuOptions {
         let publish = publish(&name);
         let hostname = self.naming.hostname.is_some().then_some(name);
         let naming = Naming { hostname, ..self.naming.clone() };
-        self.machine(Box::new(move || Ok(Arc::clone(&source))), naming, publish)
+        let open = Box::new(move || Ok(Arc::clone(&source) as Arc<dyn Source>));
+        self.machine(open, naming, publish)
     }
 
     fn machine(&self, open: Open, naming: Naming, mut publish: Publish) -> Machine {

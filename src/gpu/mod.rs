@@ -36,7 +36,7 @@ pub use nvml::{NvmlOptions, NvmlSource};
 pub use reading::{
     DeviceIdentity, GpuReading, GpuState, MigInstance, Reading, Row, Snapshot, Value, XidCount, XidHistory,
 };
-pub use simulate::{Model, Simulation};
+pub use simulate::{Model, SimulatedNode, Simulation};
 pub use source::{Device, Source, SourceError, XidEvent, XidEvents};
 pub use store::SeriesWriter;
 pub use workload::{Grant, Process, Workload, Workloads};

@@ -42,6 +42,17 @@ impl Chance {
         self.bits() % count
     }
 
+    /// Lower-case letters and digits as Kubernetes ends the names of pods with.
+    pub(super) fn letters(self, count: usize) -> String {
+        // No vowels, so that no word comes of it.
+        const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+        let letter = |place: usize| {
+            let which = self.of(place as u64).below(LETTERS.len() as u64) as usize;
+            char::from(LETTERS[which])
+        };
+        (0..count).map(letter).collect()
+    }
+
     /// 32 hexadecimal digits in groups, with the version and variant of a random UUID.
     pub(super) fn uuid(self) -> String {
         let (high, low) = (self.of(0).bits(), self.of(1).bits());
@@ -82,5 +93,6 @@ mod tests {
         let uuid = key.uuid();
         let lens: Vec<usize> = uuid.split('-').map(str::len).collect();
         assert_eq!((lens, &uuid[14..15]), (vec![8, 4, 4, 4, 12], "4"));
+        assert_eq!(key.letters(5).len(), 5);
     }
 }

@@ -46,6 +46,14 @@ pub(super) struct Part {
     pub(super) weight: f64,
 }
 
+impl Part {
+    /// Total and reserved.
+    pub(super) fn memory_mib(&self, product: &Product) -> (u32, u32) {
+        let of_slice = |slice: &Slice| (slice.memory_mib, slice.reserved_mib);
+        self.slice.map_or((product.memory_mib, product.reserved_mib), of_slice)
+    }
+}
+
 /// A GPU. All that it says is a function of the time, in seconds of the simulation.
 #[derive(Debug)]
 pub(super) struct Gpu {

@@ -1,6 +1,6 @@
 //! A simulated fleet: machines with GPUs that behave as GPUs do, for demonstrations, tests and benches.
 //!
-//! It stands where the driver stands, behind [`Source`], so that all that comes after is what runs over a driver.
+//! It stands where the driver stands, behind [`Source`](super::Source), so that all that comes after is what runs over a driver.
 //! All that a GPU says is a function of the seed and of the time that it is asked for: nothing is remembered from one
 //! reading to the next, readings may come at any interval and in any order, and two programs with the same seed see the
 //! same. Curves of load ([`load`]) have integrals and lagged values that are known without adding up ([`signal`]):
@@ -18,17 +18,19 @@ mod product;
 mod settings;
 mod sickness;
 mod signal;
+mod tenants;
 mod values;
 mod xids;
 
 use std::sync::Arc;
 
-use super::source::Source;
 use crate::clock::Clock;
 use chance::Chance;
 use gpu::Gpu;
 use pace::Pace;
+use tenants::IdForm;
 
+pub use node::SimulatedNode;
 pub use product::Model;
 pub use settings::Simulation;
 
@@ -46,18 +48,21 @@ impl Simulation {
         format!("gpu-node-{}", node + 1)
     }
 
-    /// A machine, counted from zero. `clock`: what tells when XIDs have come; readings are given their time.
-    pub fn node(&self, node: u32, clock: Clock) -> Arc<dyn Source> {
+    /// A machine, counted from zero. `clock`: what tells when XIDs have come, and who uses its GPUs; readings are given
+    /// their time.
+    pub fn node(&self, node: u32, clock: Clock) -> Arc<SimulatedNode> {
         let machine = Chance::new(self.seed).of(u64::from(node));
         let model = self.models[node as usize % self.models.len()];
         let count = self.gpu_count();
         let has_sick = count >= SICK_FROM;
         let gpu = |index: u32| {
             let is_sick = has_sick && node * self.gpus + index == SICK_PLACE;
-            Arc::new(Gpu::new(model, machine, index, is_sick))
+            Gpu::new(model, machine, index, is_sick)
         };
         let gpus = (0..self.gpus).map(gpu).collect();
-        Arc::new(node::Node::new(gpus, Pace::new(self.speed), clock, count > WITH_THREADS_MAX))
+        // Machines of two makers stand side by side, so that both forms of ids are seen.
+        let ids = if node % 4 == 3 { IdForm::DeviceFile } else { IdForm::Uuid };
+        Arc::new(SimulatedNode::new(gpus, Pace::new(self.speed), clock, count > WITH_THREADS_MAX, ids))
     }
 }
 

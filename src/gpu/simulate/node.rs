@@ -1,14 +1,16 @@
 //! One simulated machine, read as a driver is.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::super::fields::FieldSet;
 use super::super::reading::GpuReading;
 use super::super::source::{Device, Source, SourceError, XidEvent, XidEvents};
+use super::super::workload::{Grant, Workload, Workloads};
 use super::gpu::Gpu;
 use super::pace::Pace;
+use super::tenants::{IdForm, Tenant, tenants};
 use super::{values, xids};
 use crate::clock::Clock;
 use crate::lock::lock;
@@ -16,24 +18,31 @@ use crate::lock::lock;
 /// Longest pause before the clock is looked at again.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A machine's GPUs.
-pub(super) struct Node {
-    gpus: Vec<Arc<Gpu>>,
+/// A machine of a simulation: its GPUs, and who uses them.
+pub struct SimulatedNode {
+    gpus: Vec<Gpu>,
     pace: Pace,
     clock: Clock,
     /// Until when XIDs were told, in microseconds; none before anyone listens.
     told_us: Mutex<Option<i64>>,
     is_quick: bool,
+    ids: IdForm,
 }
 
-impl Node {
+impl SimulatedNode {
     /// `clock`: what tells when XIDs have come. `is_quick`: whether it is read without threads.
-    pub(super) fn new(gpus: Vec<Arc<Gpu>>, pace: Pace, clock: Clock, is_quick: bool) -> Self {
-        Self { gpus, pace, clock, told_us: Mutex::new(None), is_quick }
+    pub(super) fn new(gpus: Vec<Gpu>, pace: Pace, clock: Clock, is_quick: bool, ids: IdForm) -> Self {
+        Self { gpus, pace, clock, told_us: Mutex::new(None), is_quick, ids }
+    }
+
+    /// Who uses its GPUs now.
+    fn tenants(&self) -> impl Iterator<Item = Tenant> {
+        let at = self.pace.seconds(self.clock.now_us());
+        self.gpus.iter().flat_map(move |gpu| tenants(gpu, self.ids, at))
     }
 }
 
-impl Source for Node {
+impl Source for SimulatedNode {
     fn description(&self) -> String {
         "a simulation".to_owned()
     }
@@ -59,6 +68,16 @@ impl Source for Node {
     }
 }
 
+impl Workloads for SimulatedNode {
+    fn grants(&self) -> Vec<Grant> {
+        self.tenants().filter_map(Tenant::grant).collect()
+    }
+
+    fn of_process(&self, pid: u32) -> Option<Workload> {
+        self.tenants().find(|tenant| tenant.process.pid == pid).map(|tenant| tenant.workload)
+    }
+}
+
 struct SimulatedDevice<'a> {
     gpu: &'a Gpu,
     pace: Pace,
@@ -72,7 +91,7 @@ impl Device for SimulatedDevice<'_> {
 }
 
 struct SimulatedXids<'a> {
-    node: &'a Node,
+    node: &'a SimulatedNode,
     watched: Vec<u32>,
     /// Those that have come and are not told yet, the first last.
     found: Vec<XidEvent>,

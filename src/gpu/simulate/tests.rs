@@ -1,12 +1,13 @@
 //! What must hold of any fleet, whatever its seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::super::fields::FIELDS;
-use super::super::source::SourceError;
+use super::super::source::{Source, SourceError};
+use super::super::workload::Workloads;
 use super::super::{
     CollectorOptions, Counters, Families, Field, FieldSet, GpuReading, Naming, Reading, Rounds, Snapshot,
 };
@@ -24,7 +25,7 @@ fn fleet(nodes: u32, gpus: u32, models: &[Model], seed: u64) -> Simulation {
     Simulation { nodes, gpus, models: models.to_vec(), seed, speed: 1.0 }
 }
 
-fn read(source: &Arc<dyn Source>, index: u32, now_us: i64) -> Result<GpuReading, SourceError> {
+fn read(source: &Arc<SimulatedNode>, index: u32, now_us: i64) -> Result<GpuReading, SourceError> {
     source.device(index).expect("it is there").read(now_us, all_fields())
 }
 
@@ -124,7 +125,7 @@ fn the_same_seed_says_the_same() {
 #[test]
 fn machines_and_gpus_are_not_mistaken_for_each_other() {
     let simulation = fleet(20, 8, &[Model::H100, Model::A100], 1);
-    let mut uuids = std::collections::BTreeSet::new();
+    let mut uuids = BTreeSet::new();
     for node in 0..20 {
         let source = simulation.node(node, Clock::System);
         for index in 0..source.device_count().expect("it is known") {
@@ -246,7 +247,10 @@ fn a_thousand_gpus_are_a_round() {
         clock: Clock::Simulated(hands.clone()),
         is_expected: true,
     };
-    let rounds_of = |source: Arc<dyn Source>| Rounds::new(Box::new(move || Ok(source.clone())), options());
+    let rounds_of = |source: Arc<SimulatedNode>| {
+        let open = move || Ok(Arc::clone(&source) as Arc<dyn Source>);
+        Rounds::new(Box::new(open), options())
+    };
     let mut page = Families::default();
     let naming = |hostname| Naming { hostname: Some(hostname), ..Naming::default() };
     for node in 0..125 {
@@ -287,7 +291,8 @@ fn rounds_tell_of_the_fall() {
         clock: Clock::Simulated(hands.clone()),
         is_expected: true,
     };
-    let mut rounds = Rounds::new(Box::new(move || Ok(source.clone())), options);
+    let open = move || Ok(Arc::clone(&source) as Arc<dyn Source>);
+    let mut rounds = Rounds::new(Box::new(open), options);
     let mut up = Vec::new();
     let mut snapshot = rounds.next_round();
     for _ in 0..60 {
@@ -301,4 +306,65 @@ fn rounds_tell_of_the_fall() {
     let count = |xid| xids.counts.get(&xid).map(|seen| seen.count);
     assert_eq!([63, 48, 94, 79].map(count), [Some(1), Some(2), Some(1), Some(1)]);
     assert_eq!(xids.last, Some(79));
+}
+
+#[test]
+fn processes_and_grants_agree() {
+    let hands = SimulatedClock::at_ms(START_US / 1_000);
+    let simulation = fleet(4, 8, &[Model::H100, Model::A100Mig, Model::L40s, Model::H100Mig], 1);
+    let mut ids = BTreeSet::new();
+    for number in 0..4 {
+        let node = simulation.node(number, Clock::Simulated(hands.clone()));
+        let grants = node.grants();
+        assert!(
+            grants
+                .iter()
+                .all(|grant| !grant.workload.pod.is_empty() && grant.resource.starts_with("nvidia.com/"))
+        );
+        ids.extend(grants.iter().map(|grant| grant.device_id.clone()));
+        let mut pids = BTreeSet::new();
+        let (mut jobs, mut units, mut pods) = (0, 0, BTreeSet::new());
+        for index in 0..8 {
+            let reading = read(&node, index, START_US).expect("it answers");
+            let rows = reading.rows.iter();
+            let used: f64 = rows.map(|row| value(&row.reading, Field::FbUsed)).sum();
+            let held: u64 = reading.processes.iter().filter_map(|process| process.memory_bytes).sum();
+            assert!(held as f64 / 1_048_576.0 <= used, "node {number}, GPU {index}");
+            for process in &reading.processes {
+                assert!(pids.insert(process.pid), "{} is there twice", process.pid);
+                let workload = node.of_process(process.pid).expect("it runs");
+                jobs += u32::from(!workload.slurm_job.is_empty());
+                units += u32::from(!workload.unit.is_empty());
+                pods.insert(workload.pod);
+            }
+        }
+        let granted: BTreeSet<String> = grants.iter().map(|grant| grant.workload.pod.clone()).collect();
+        pods.remove("");
+        assert_eq!(pods, granted, "node {number}");
+        assert_eq!((jobs, units), if number % 2 == 0 { (1, 1) } else { (0, 0) });
+        assert!(granted.iter().any(|pod| pod.starts_with("fraud-model-")));
+        assert_eq!(node.of_process(1), None);
+    }
+    let has = |form: fn(&str) -> bool| assert!(ids.iter().any(|id| form(id)), "{ids:?}");
+    has(|id| id.starts_with("GPU-") && id.len() == 40);
+    has(|id| id.starts_with("GPU-") && id.ends_with("::2"));
+    has(|id| id.starts_with("MIG-") && id.len() == 40);
+    has(|id| id == "nvidia0/gi2");
+    has(|id| id == "nvidia7/gi9/vgpu0");
+}
+
+#[test]
+fn trainings_end_and_others_begin() {
+    let hands = SimulatedClock::at_ms(START_US / 1_000);
+    let node = fleet(1, 8, &[Model::H100], 1).node(0, Clock::Simulated(hands.clone()));
+    let training = || {
+        let grants = node.grants();
+        let grant = grants.iter().find(|grant| grant.workload.namespace == "ml-train").expect("it runs");
+        (grant.device_id.clone(), grant.workload.pod.clone())
+    };
+    let before = training();
+    hands.advance_ms(6 * 3_600_000);
+    let after = training();
+    assert_eq!(before.0, after.0);
+    assert_ne!(before.1, after.1);
 }

@@ -9,6 +9,7 @@ use super::chance::Chance;
 use super::gpu::{Gpu, Part};
 use super::load::Habit;
 use super::sickness::{Chapter, Errors};
+use super::tenants::{IdForm, tenants};
 
 /// Seconds over which memory follows load.
 const MEMORY_TAU: f64 = 90.0;
@@ -49,7 +50,8 @@ pub(super) fn read(
     let noise = gpu.chance.named("noise").of(second);
     let moment = Moment { gpu, at, speed, from: gpu.counted_from(at), noise, chapter, wanted };
     let rows = gpu.parts.iter().map(|part| moment.row(part)).collect();
-    Ok(GpuReading { identity: Arc::clone(&gpu.identity), rows, processes: Vec::new() })
+    let processes = tenants(gpu, IdForm::Uuid, at).into_iter().map(|tenant| tenant.process).collect();
+    Ok(GpuReading { identity: Arc::clone(&gpu.identity), rows, processes })
 }
 
 impl Moment<'_> {
@@ -199,10 +201,7 @@ impl Moment<'_> {
     }
 
     fn memory(&self, part: &Part, reading: &mut Reading) {
-        let (total, reserved) = match part.slice {
-            Some(slice) => (slice.memory_mib, slice.reserved_mib),
-            None => (self.gpu.product.memory_mib, self.gpu.product.reserved_mib),
-        };
+        let (total, reserved) = part.memory_mib(self.gpu.product);
         let used = used_mib(part, self.at, total - reserved);
         let values = [
             (Field::FbTotal, total),
