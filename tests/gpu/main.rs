@@ -4,5 +4,6 @@ mod collector;
 mod fake_kubelet;
 mod kubelet;
 mod program;
+mod questions;
 mod simulation;
 mod stand_in;
