@@ -154,17 +154,25 @@ fn estimate_bits(residuals: &[i64]) -> u64 {
             let middle = *sorted.select_nth_unstable(block.len() / 2).1;
             let mut lens = [0_u64; 65];
             block.iter().for_each(|r| lens[bit_len(zigzag(r.wrapping_sub(middle))) as usize] += 1);
-            best_width_bits(&lens, block.len() as u64)
+            let count = block.len() as u64;
+            let all = best_width_bits(&lens, count);
+            // Those that equal the middle one may stand apart.
+            let others = count - std::mem::take(&mut lens[0]);
+            all.min(count + 8 + best_width_bits(&lens, others))
         })
         .sum()
 }
 
 /// Bits of a block at its best width. `lens`: how many numbers have each bit length.
 fn best_width_bits(lens: &[u64; 65], count: u64) -> u64 {
-    let (mut exceptions, mut best) = (0, u64::MAX);
-    for width in (0..65_u64).rev() {
-        best = best.min(count * width + exceptions);
-        exceptions += lens[width as usize] * 8 * (1 + width.div_ceil(7));
+    const EXCEPTIONS_HEAD_BITS: u64 = 16;
+    const PLACE_BITS: u64 = 7;
+    let longest = lens.iter().rposition(|numbers| *numbers > 0).unwrap_or(0) as u64;
+    let (mut exceptions, mut best) = (0, count * longest);
+    for width in (0..longest).rev() {
+        exceptions += lens[width as usize + 1];
+        let places = (exceptions * PLACE_BITS).min(count);
+        best = best.min(count * width + EXCEPTIONS_HEAD_BITS + places + exceptions * (longest - width));
     }
     best
 }

@@ -100,9 +100,13 @@ fn with_plain_area(bytes: &[u8]) -> Vec<u8> {
     let mut reader = ByteReader::new(footer);
     reader.take(28).expect("identity, length and checksum");
     reader.text().expect("tenant");
-    (0..5).for_each(|_| drop(reader.signed().expect("spans and resolution")));
+    for _ in 0..5 {
+        reader.signed().expect("spans and resolution");
+    }
     reader.u8().expect("retention class");
-    (0..4).for_each(|_| drop(reader.varint().expect("sequence numbers and counts")));
+    for _ in 0..4 {
+        reader.varint().expect("sequence numbers and counts");
+    }
     let meta_len = usize::try_from(reader.offset()).expect("short");
     let [start, len, unpacked_len] = [0; 3].map(|_: u8| reader.varint().expect("place of the area") as usize);
     if unpacked_len == 0 {
@@ -115,10 +119,10 @@ fn with_plain_area(bytes: &[u8]) -> Vec<u8> {
     out.put(&vec![0; 4 * out.len().div_ceil(16 * 1024)]);
     let footer_start = out.len();
     out.put(&footer[..meta_len]);
-    [start, unpacked_len, 0].map(|number| out.put_varint(number as u64));
+    [start, unpacked_len, 0].into_iter().for_each(|number| out.put_varint(number as u64));
     out.put(reader.rest());
     let footer_len = u32::try_from(out.len() - footer_start).expect("short");
-    [0, footer_len, 1].map(|number| out.put_u32(number));
+    [0, footer_len, 1].into_iter().for_each(|number| out.put_u32(number));
     out.put(b"PSEG");
     out.into_bytes()
 }
