@@ -4,9 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use crate::lock::lock;
 
+/// A thing and its number.
+type Kept<T> = Option<(u32, Arc<T>)>;
+
 /// `N` places; a thing has its place by its number, and gives way to the next one there.
 pub(super) struct Slots<T: ?Sized, const N: usize> {
-    slots: [Mutex<Option<(u32, Arc<T>)>>; N],
+    slots: [Mutex<Kept<T>>; N],
 }
 
 impl<T: ?Sized, const N: usize> Default for Slots<T, N> {
