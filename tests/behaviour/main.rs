@@ -11,6 +11,8 @@ mod http_errors;
 mod http_life;
 mod import_rules;
 mod module_order;
+mod node_examples;
+mod node_trial;
 mod rules;
 mod segment_format;
 mod server;
