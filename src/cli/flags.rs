@@ -170,8 +170,9 @@ const FLAGS: &[Flag] = &[
         "gpu.names",
         Value,
         "dcgm",
-        "Names of metrics of GPUs, a list of: dcgm (the DCGM exporter's), plain (gpu_utilization_percent and such)",
+        "Names of metrics of GPUs, a list of: dcgm (the DCGM exporter's), dcgm-4.6 (as of that version), plain (gpu_utilization_percent and such)",
     ),
+    served("gpu.window", Value, "5m", "What the counts DCGM_EXP_* of a counters file go over"),
     served(
         "gpu.library",
         Value,

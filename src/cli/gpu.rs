@@ -1,7 +1,10 @@
 //! GPUs: how `serve` stores what they tell, `perdura gpu export`, which stands in for the DCGM exporter, and
 //! `perdura gpu simulate`, which does so of GPUs that are not there.
 
+mod arguments;
+
 use std::ffi::OsString;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -12,9 +15,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::gpu::fields::table;
 use crate::gpu::{
     Collector, CollectorOptions, Counters, Families, Machine, Namer, Naming, NvmlOptions, NvmlSource, Open,
-    Rounds, SeriesWriter, Simulation, Snapshot, Source,
+    Rounds, SeriesWriter, Simulation, Snapshot, Source, WindowLengths,
 };
 use crate::http::{self, Exposed};
 use crate::lock::lock;
@@ -23,9 +27,12 @@ use crate::storage::Append;
 
 use super::logs::{self, LogFormat, LogLevel};
 use super::usage;
+use arguments::Said;
 
 /// Job of the series that `serve` stores by itself.
 const JOB: &str = "gpu";
+/// Shortest time between readings.
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// Most connections of the exporter at a time.
 const CONNECTIONS_MAX: usize = 64;
 
@@ -76,6 +83,9 @@ pub(super) struct GpuTexts<'a> {
     pub(super) counters_file: &'a str,
     pub(super) hostname_label: &'a str,
     pub(super) names: &'a str,
+    pub(super) xid_window: &'a str,
+    pub(super) clock_events_window: &'a str,
+    pub(super) is_old_namespace: bool,
     pub(super) library: &'a str,
     pub(super) simulate: &'a str,
 }
@@ -83,21 +93,30 @@ pub(super) struct GpuTexts<'a> {
 impl GpuOptions {
     /// From texts of flags. The error says what is wrong with which.
     pub(super) fn new(mode: GpuMode, texts: GpuTexts<'_>) -> Result<Self, String> {
-        let interval = or(texts.interval, "15s");
-        let interval_ms = parse_duration(interval).map_err(|error| format!("interval: {error}"))?;
-        if interval_ms < 100 {
-            return Err(format!("interval: {interval} is shorter than 100ms"));
+        let interval = duration("interval", or(texts.interval, "15s"))?;
+        if interval < INTERVAL_MIN {
+            return Err(format!("interval: {} is shorter than 100ms", texts.interval));
         }
         let counters = match texts.counters_file {
             "" => Counters::default(),
             path => Counters::load(Path::new(path)).map_err(|error| format!("counters-file: {error}"))?,
         };
         let names = or(texts.names, "dcgm").parse().map_err(|error| format!("names: {error}"))?;
+        let windows = WindowLengths {
+            xids: duration("xid-count-window-size", or(texts.xid_window, "5m"))?,
+            clock_events: duration("clock-events-count-window-size", or(texts.clock_events_window, "5m"))?,
+        };
+        let is_old_namespace = texts.is_old_namespace;
         Ok(Self {
             mode,
-            interval: Duration::from_millis(interval_ms.unsigned_abs()),
+            interval,
             counters,
-            naming: Naming { names, ..naming(or(texts.hostname_label, "Hostname"))? },
+            naming: Naming {
+                names,
+                windows,
+                is_old_namespace,
+                ..naming(or(texts.hostname_label, "Hostname"))?
+            },
             library: Some(texts.library).filter(|path| !path.is_empty()).map(PathBuf::from),
             simulation: simulation(mode, texts.simulate)?,
         })
@@ -110,11 +129,8 @@ impl GpuOptions {
         mut publish: impl FnMut(&str) -> Publish,
         conclude: impl FnMut() + Send + 'static,
     ) -> Result<Collector, String> {
-        for name in self.counters.unavailable() {
-            tracing::warn!(
-                field = name,
-                "this field of the counters file is not collected: NVML cannot tell it"
-            );
+        for note in self.counters.notes() {
+            tracing::warn!("{note}");
         }
         let machines = match &self.simulation {
             None => {
@@ -173,6 +189,15 @@ fn simulation(mode: GpuMode, text: &str) -> Result<Option<Simulation>, String> {
     }
 }
 
+/// A duration; a number alone is in milliseconds, as the exporter has it.
+fn duration(flag: &str, text: &str) -> Result<Duration, String> {
+    if let Ok(milliseconds) = text.parse() {
+        return Ok(Duration::from_millis(milliseconds));
+    }
+    let milliseconds = parse_duration(text).map_err(|error| format!("{flag}: {error}"))?;
+    Ok(Duration::from_millis(milliseconds.unsigned_abs()))
+}
+
 fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
     if text.is_empty() { default } else { text }
 }
@@ -216,11 +241,11 @@ pub(super) async fn end(gpus: Option<Collector>) {
 
 /// The command line of `perdura gpu`.
 pub(super) fn command() -> Command {
-    let export = with_arguments(
+    let export = arguments::with_flags(
         Command::new("export").about("Serves what GPUs tell on /metrics, in place of the DCGM exporter"),
     )
     .arg(value("library", "", "The driver's library [default: libnvidia-ml.so.1 of the system]"));
-    let simulate = with_arguments(
+    let simulate = arguments::with_flags(
         Command::new("simulate").about("Serves what a fleet of GPUs that are not there would tell"),
     )
     .arg(value("nodes", "1", "Machines"))
@@ -232,11 +257,17 @@ pub(super) fn command() -> Command {
     ))
     .arg(value("seed", "1", "What chance falls by; the same seed tells the same"))
     .arg(value("speed", "1", "Seconds of the simulation in one of the clock's"));
+    let fields = Command::new("fields").about("Lists the fields that GPUs can tell").arg(value(
+        "format",
+        "plain",
+        "How: plain, markdown or json",
+    ));
     Command::new("gpu")
         .about("Works with GPUs")
         .subcommand_required(true)
         .subcommand(export)
         .subcommand(simulate)
+        .subcommand(fields)
 }
 
 fn value(name: &'static str, default: &'static str, help: &'static str) -> Arg {
@@ -248,33 +279,41 @@ fn value(name: &'static str, default: &'static str, help: &'static str) -> Arg {
         .action(ArgAction::Set)
 }
 
-/// What an exporter takes, wherever its readings come from.
-fn with_arguments(command: Command) -> Command {
-    command
-        .arg(value("listen", ":9400", "Address to listen on").short('a').alias("address"))
-        .arg(value("interval", "15s", "Time between readings"))
-        .arg(
-            value(
-                "counters-file",
-                "",
-                "Counters file in the DCGM exporter's format [default: its own defaults]",
-            )
-            .short('f')
-            .alias("collectors"),
-        )
-        .arg(value("hostname-label", "Hostname", "Label that names the machine: Hostname, hostname or none"))
-        .arg(value("names", "dcgm", "Names of metrics, a list of: dcgm (the DCGM exporter's), plain"))
-}
-
-/// Exports until a signal ends it.
+/// Runs a subcommand; what exports does until a signal ends it.
 pub(super) fn run(arguments: &[OsString]) -> ExitCode {
     let program = OsString::from("perdura gpu");
     let matches = match command().try_get_matches_from(std::iter::once(&program).chain(arguments)) {
         Ok(matches) => matches,
         Err(error) => return usage(&error),
     };
-    let (subcommand, matches) = matches.subcommand().expect("a subcommand is required");
-    let options = match options_of(subcommand, matches) {
+    match matches.subcommand().expect("a subcommand is required") {
+        ("fields", matches) => list_fields(text_of(matches, "format")),
+        (subcommand, matches) => run_exporter(subcommand, matches),
+    }
+}
+
+/// Prints the fields that can be read.
+fn list_fields(format: &str) -> ExitCode {
+    match format.parse() {
+        Ok(format) => print(&table(format)),
+        Err(error) => {
+            eprintln!("perdura: --format: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// A reader that has seen enough, such as `head`, is no failure.
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn run_exporter(subcommand: &str, matches: &ArgMatches) -> ExitCode {
+    let said = Said::new(matches, |name| std::env::var_os(name));
+    let options = match options_of(subcommand, &said, matches) {
         Ok(options) => options,
         Err(error) => {
             eprintln!("perdura: --{error}");
@@ -282,7 +321,7 @@ pub(super) fn run(arguments: &[OsString]) -> ExitCode {
         }
     };
     logs::start(LogLevel::Info, LogFormat::Text);
-    match export(&options, text_of(matches, "listen")) {
+    match export(&options, or(said.get("listen"), ":9400")) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "stopped");
@@ -291,19 +330,14 @@ pub(super) fn run(arguments: &[OsString]) -> ExitCode {
     }
 }
 
-fn options_of(subcommand: &str, matches: &ArgMatches) -> Result<GpuOptions, String> {
+fn options_of(subcommand: &str, said: &Said, matches: &ArgMatches) -> Result<GpuOptions, String> {
     let text = |name: &str| text_of(matches, name);
     let is_simulated = subcommand == "simulate";
-    let texts = GpuTexts {
-        interval: text("interval"),
-        counters_file: text("counters-file"),
-        hostname_label: text("hostname-label"),
-        names: text("names"),
-        library: if is_simulated { "" } else { text("library") },
-        simulate: "",
-    };
+    let library = if is_simulated { "" } else { text("library") };
+    let texts = GpuTexts { library, ..said.texts() };
     let mode = if is_simulated { GpuMode::Simulate } else { GpuMode::On };
     let mut options = GpuOptions::new(mode, texts)?;
+    options.naming.has_xids_at_zero = true;
     if let Some(simulation) = &mut options.simulation {
         for name in ["nodes", "gpus", "model", "seed", "speed"] {
             simulation.set(name, text(name)).map_err(|error| format!("{name}: {error}"))?;

@@ -169,11 +169,15 @@ fn rule_options(flags: &Flags) -> Result<RuleOptions, String> {
 
 fn gpu_options(flags: &Flags) -> Result<GpuOptions, String> {
     let mode = flags.get("gpu").parse().map_err(|error| bad("gpu", error))?;
+    duration(flags, "gpu.window")?;
     let texts = GpuTexts {
         interval: flags.get("gpu.interval"),
         counters_file: flags.get("gpu.counters-file"),
         hostname_label: flags.get("gpu.hostname-label"),
         names: flags.get("gpu.names"),
+        xid_window: flags.get("gpu.window"),
+        clock_events_window: flags.get("gpu.window"),
+        is_old_namespace: false,
         library: flags.get("gpu.library"),
         simulate: flags.get("gpu.simulate"),
     };
@@ -355,6 +359,7 @@ mod tests {
             ("--web.cors.origin=(", "--web.cors.origin: "),
             ("--gpu=yes", "--gpu: "),
             ("--gpu.interval=x", "--gpu.interval: "),
+            ("--gpu.window=x", "--gpu.window: "),
             ("--gpu.names=nvml", "--gpu.names: "),
             ("--gpu.simulate=nodes=1", "--gpu.simulate: "),
             ("--gpu.counters-file=/nowhere.csv", "--gpu.counters-file: "),

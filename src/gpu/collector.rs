@@ -1,9 +1,9 @@
 //! The collector: opens the source, reads it in rounds, and opens it again when it has gone.
 
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::fields::FieldSet;
 use super::fleet::{Fleet, Round};
@@ -44,9 +44,8 @@ impl CollectorOptions {
 
 /// Reads rounds; does nothing by itself.
 pub struct Rounds {
-    open: Open,
     options: CollectorOptions,
-    fleet: Option<Fleet>,
+    state: State,
     xids: XidWatch,
     /// The GPUs that were there last, which are shown as not answering while the source is away.
     known: Vec<Arc<DeviceIdentity>>,
@@ -56,29 +55,42 @@ pub struct Rounds {
     said: Option<String>,
 }
 
+/// Where the source is.
+enum State {
+    Closed(Open),
+    /// On a thread of its own, since the driver may hang. The way to open comes back with what came of it.
+    Opening(Receiver<(Open, Opened)>),
+    Open(Open, Fleet),
+    /// There is no thread to open it with.
+    Lost,
+}
+
+/// The GPUs, and what the source calls itself.
+type Opened = Result<(Fleet, String), SourceError>;
+
 impl Rounds {
     /// Opens nothing yet.
     pub fn new(open: Open, options: CollectorOptions) -> Self {
         let xids = XidWatch::new(options.clock.clone());
-        Self { open, options, fleet: None, xids, known: Vec::new(), tried_us: None, said: None }
+        Self { options, state: State::Closed(open), xids, known: Vec::new(), tried_us: None, said: None }
     }
 
     /// One round, at the clock's time. While there is no source, the GPUs known before do not answer; what it lacks is
     /// said once.
     pub fn next_round(&mut self) -> Snapshot {
         let now_us = self.options.clock.now_us();
-        if self.fleet.is_none() && !self.try_open(now_us) {
-            return self.without_source(now_us);
-        }
-        let Some(fleet) = &mut self.fleet else { return self.without_source(now_us) };
-        let Round { snapshot, gone } = fleet.collect(now_us, self.options.deadline());
+        let until = Instant::now() + self.options.deadline();
+        self.advance(now_us, until);
+        let State::Open(_, fleet) = &mut self.state else { return self.without_source(now_us) };
+        let Round { snapshot, gone } = fleet.collect(now_us, until.saturating_duration_since(Instant::now()));
         self.known = snapshot.gpus.iter().map(|gpu| Arc::clone(&gpu.identity)).collect();
-        if let Some(reason) = gone {
-            self.fleet = None;
-            self.tried_us = Some(now_us);
-            self.say(&reason);
+        let Some(reason) = gone else { return snapshot };
+        if let State::Open(open, _) = std::mem::replace(&mut self.state, State::Lost) {
+            self.state = State::Closed(open);
         }
-        snapshot
+        self.tried_us = Some(now_us);
+        self.say(&reason);
+        Snapshot { is_source_up: Some(false), ..snapshot }
     }
 
     fn without_source(&self, now_us: i64) -> Snapshot {
@@ -88,39 +100,74 @@ impl Rounds {
             processes: Vec::new(),
             xids: self.xids.history(identity.index, &identity.uuid),
         });
-        Snapshot { time: now_us.div_euclid(1_000), gpus: gpus.collect() }
+        let is_source_up = self.is_missed().then_some(false);
+        Snapshot { time: now_us.div_euclid(1_000), is_source_up, gpus: gpus.collect() }
     }
 
-    fn try_open(&mut self, now_us: i64) -> bool {
-        let since_us = self.tried_us.map(|tried_us| now_us.saturating_sub(tried_us));
-        if since_us.is_some_and(|since_us| (0..RETRY_US).contains(&since_us)) {
-            return false;
-        }
-        self.tried_us = Some(now_us);
-        let opened = (self.open)().and_then(|source| {
-            let fleet = Fleet::start(&source, self.options.wanted, self.xids.clone())?;
-            Ok((fleet, source.description()))
-        });
-        match opened {
-            Ok((fleet, description)) => {
+    /// A machine without GPUs lacks nothing, unless it had some.
+    fn is_missed(&self) -> bool {
+        self.options.is_expected || !self.known.is_empty()
+    }
+
+    /// Begins to open the source when it is time, and waits for it; a driver that hangs is waited for in that round only,
+    /// and looked after in later ones.
+    fn advance(&mut self, now_us: i64, until: Instant) {
+        let mut patience = Duration::ZERO;
+        self.state = match std::mem::replace(&mut self.state, State::Lost) {
+            State::Closed(open) if self.is_time(now_us) => {
+                self.tried_us = Some(now_us);
+                patience = until.saturating_duration_since(Instant::now());
+                self.begin_to_open(open)
+            }
+            other => other,
+        };
+        let State::Opening(opened) = &self.state else { return };
+        match opened.recv_timeout(patience) {
+            Ok((open, Ok((fleet, description)))) => {
                 self.said = None;
-                self.fleet = Some(fleet);
                 tracing::info!("GPUs are read through {description}");
-                true
+                self.state = State::Open(open, fleet);
             }
-            Err(error) => {
+            Ok((open, Err(error))) => {
+                self.state = State::Closed(open);
                 self.say(&error.to_string());
-                false
+            }
+            Err(RecvTimeoutError::Timeout) => self.say("the driver does not answer while it is opened"),
+            Err(RecvTimeoutError::Disconnected) => {
+                self.state = State::Lost;
+                self.say("opening the driver failed");
             }
         }
+    }
+
+    fn is_time(&self, now_us: i64) -> bool {
+        let since_us = self.tried_us.map(|tried_us| now_us.saturating_sub(tried_us));
+        since_us.is_none_or(|since_us| !(0..RETRY_US).contains(&since_us))
+    }
+
+    fn begin_to_open(&mut self, open: Open) -> State {
+        let (send, opened) = channel();
+        let (wanted, xids) = (self.options.wanted, self.xids.clone());
+        let work = move || {
+            let result = open().and_then(|source| {
+                let fleet = Fleet::start(&source, wanted, xids)?;
+                Ok((fleet, source.description()))
+            });
+            // Where nobody waits any more, the source is closed again.
+            let _ = send.send((open, result));
+        };
+        // A thread that does not start drops the way to open with it, which is seen as a channel that is closed.
+        if let Err(error) = thread::Builder::new().name("gpu-open".to_owned()).spawn(work) {
+            tracing::error!(%error, "cannot start a thread");
+        }
+        State::Opening(opened)
     }
 
     fn say(&mut self, reason: &str) {
         if self.said.as_deref() == Some(reason) {
             return;
         }
-        // A machine without GPUs is nothing to warn of, unless it had some.
-        if self.options.is_expected || !self.known.is_empty() {
+        if self.is_missed() {
             tracing::warn!("no GPU is read: {reason}; trying again every {} s", RETRY_US / 1_000_000);
         } else {
             tracing::info!("no GPU is read: {reason}");
@@ -182,12 +229,12 @@ impl Collector {
     ) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
         let run = move || {
-            let mut next = std::time::Instant::now();
+            let mut next = Instant::now();
             loop {
                 go_rounds(&mut machines);
                 conclude();
-                next = (next + interval).max(std::time::Instant::now());
-                let pause = next.saturating_duration_since(std::time::Instant::now());
+                next = (next + interval).max(Instant::now());
+                let pause = next.saturating_duration_since(Instant::now());
                 if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
@@ -197,8 +244,8 @@ impl Collector {
         Ok(Self { stop, thread })
     }
 
-    /// Ends the rounds and waits for the one under way, which its deadline bounds. Where the driver hangs while it is
-    /// opened, its thread is left behind.
+    /// Ends the rounds and waits for the one under way, which its deadline bounds. Threads that hang in the driver are
+    /// left behind.
     pub fn stop(self) {
         // The thread ends with its receiver, and nothing is left to tell it then.
         let _ = self.stop.send(());

@@ -34,7 +34,7 @@ fn whole(identity: Arc<DeviceIdentity>, values: &[(Field, Value)]) -> GpuState {
 
 fn text(gpus: Vec<GpuState>, counters: &str, naming: &Naming) -> String {
     let counters = Counters::parse(counters).expect("the counters are fine");
-    Families::new(&Snapshot { time: 0, gpus }, &counters, naming).to_text()
+    Families::new(&Snapshot { gpus, ..Snapshot::default() }, &counters, naming).to_text()
 }
 
 fn on(hostname: &str) -> Naming {
@@ -257,7 +257,7 @@ fn h200_with_the_default_counters() {
     ];
     let uuid = "GPU-00000000-0000-0000-0000-000000000000";
     let h200 = identity(0, uuid, "00000000:83:00.0", "NVIDIA H200", "590.48.01");
-    let snapshot = Snapshot { time: 0, gpus: vec![whole(h200, &values)] };
+    let snapshot = Snapshot { gpus: vec![whole(h200, &values)], ..Snapshot::default() };
     let text = Families::new(&snapshot, &Counters::default(), &on("n1")).to_text();
     let labels = r#"{gpu="0",UUID="GPU-00000000-0000-0000-0000-000000000000",pci_bus_id="00000000:83:00.0",device="nvidia0",modelName="NVIDIA H200",Hostname="n1",DCGM_FI_DRIVER_VERSION="590.48.01"}"#;
     let expected = r#"# HELP DCGM_FI_DEV_SM_CLOCK SM clock frequency (in MHz).

@@ -115,7 +115,8 @@ impl Fleet {
     }
 
     fn conclude(&mut self, now_us: i64, results: Results) -> Round {
-        let mut snapshot = Snapshot { time: now_us.div_euclid(1_000), gpus: Vec::new() };
+        let time = now_us.div_euclid(1_000);
+        let mut snapshot = Snapshot { time, is_source_up: Some(true), gpus: Vec::new() };
         let mut gone = None;
         for (gpu, result) in self.gpus.iter_mut().zip(results) {
             let mut processes = Vec::new();

@@ -22,12 +22,13 @@ mod reading;
 mod simulate;
 mod source;
 mod store;
+mod windows;
 mod workload;
 mod xid;
 mod xids;
 
 pub use collector::{Collector, CollectorOptions, Machine, Open, Rounds};
-pub use counters::{Counter, Counters, CountersError};
+pub use counters::{Counter, Counters, CountersError, DerivedCounter, Note};
 pub use families::{Base, Families, Family, Pairs, Sample};
 pub use fields::{Field, FieldInfo, FieldSet};
 pub use namer::Namer;
@@ -39,5 +40,6 @@ pub use reading::{
 pub use simulate::{Model, SimulatedNode, Simulation};
 pub use source::{Device, Source, SourceError, XidEvent, XidEvents};
 pub use store::SeriesWriter;
+pub use windows::{Derived, WindowLengths};
 pub use workload::{Grant, Process, Workload, Workloads};
 pub use xid::xid_message;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::counters::Counters;
 use super::families::{Base, Families, Family, Pairs, Sample};
-use super::fields::{Field, FieldInfo, FieldSet};
-use super::naming::Naming;
+use super::fields::{Field, FieldSet, renamed};
+use super::naming::{LabelField, Naming};
 use super::plain::{self, Dialect, PLAIN, Scope};
 use super::reading::{GpuState, MigInstance, Reading, Row, Snapshot, Value};
-use super::xid::xid_message;
+use super::windows::{Derived, Windows};
+use super::xid::{XIDS_TO_WATCH, xid_message};
 
 /// Family of the counts of each XID.
 pub(super) const XID_COUNTS: &str = "perdura_gpu_xid_errors_total";
@@ -18,7 +19,8 @@ pub struct Namer {
     counters: Counters,
     naming: Naming,
     /// Counters whose values are labels.
-    labels: Vec<&'static FieldInfo>,
+    labels: Vec<LabelField>,
+    windows: Windows,
     /// Types and help texts of `counters`, in their order, and those of the other families as they first come.
     texts: Texts,
     /// Label sets of the last round, in its order.
@@ -56,14 +58,15 @@ struct Places<'a> {
 impl Namer {
     /// Of what `counters` ask for, named as `naming` says.
     pub fn new(counters: Counters, naming: Naming) -> Self {
-        let labels = counters.labels();
-        Self { counters, naming, labels, texts: Texts::default(), bases: Vec::new() }
+        let labels = naming.label_fields(&counters);
+        let (windows, texts) = Default::default();
+        Self { counters, naming, labels, windows, texts, bases: Vec::new() }
     }
 
     /// What must be read for it.
     pub fn fields(&self) -> FieldSet {
         let mut fields = FieldSet::default();
-        if self.naming.names.is_dcgm {
+        if self.shows_dcgm() {
             fields = fields.union(self.counters.fields());
         }
         if self.naming.names.is_plain {
@@ -72,17 +75,23 @@ impl Namer {
         fields
     }
 
+    fn shows_dcgm(&self) -> bool {
+        self.naming.names.is_dcgm || self.naming.names.is_renamed
+    }
+
     /// The families of a round. Allocates for each GPU and each family, not for each sample.
     pub fn families(&mut self, snapshot: &Snapshot) -> Families {
         let mut families = Families::default();
         let places = self.place(snapshot, &mut families);
-        if self.naming.names.is_dcgm {
+        if self.shows_dcgm() {
             self.add_dcgm(&mut families, &places);
+            self.add_derived(&mut families, snapshot, &places);
         }
         if self.naming.names.is_plain {
             self.add_plain(&mut families, &places);
         }
         self.add_own(&mut families, &places.whole);
+        self.add_source(&mut families, snapshot);
         self.bases.clone_from(&families.bases);
         families
     }
@@ -136,9 +145,44 @@ impl Namer {
     }
 
     fn add_dcgm(&mut self, families: &mut Families, places: &Places<'_>) {
+        let names = self.naming.names;
         for counter in self.counters.families() {
-            let samples = places.rows.iter().filter_map(|row| row.sample(counter.info.field)).collect();
-            self.texts.add(families, counter.info.name, &counter.metric_type, &counter.help, samples);
+            let field = counter.info.field;
+            let samples: Vec<_> = places.rows.iter().filter_map(|row| row.sample(field)).collect();
+            let later = renamed(field);
+            let is_later = names.is_renamed && later != counter.name;
+            if is_later {
+                self.texts.add(families, later, &counter.metric_type, &counter.help, samples.clone());
+            }
+            if names.is_dcgm || !is_later {
+                self.texts.add(families, counter.name, &counter.metric_type, &counter.help, samples);
+            }
+        }
+    }
+
+    /// What the exporter counts over a window: 0, without what is counted, where nothing came.
+    fn add_derived(&mut self, families: &mut Families, snapshot: &Snapshot, places: &Places<'_>) {
+        if self.counters.derived().is_empty() {
+            return;
+        }
+        let lengths = self.naming.windows;
+        self.windows.advance(snapshot, lengths);
+        for counter in self.counters.derived() {
+            let derived = counter.derived;
+            let length = ("window_size_in_ms", lengths.ms(derived).to_string());
+            let of_row = |row: &Placed<'_>| {
+                let counts = self.windows.counts(derived, &row.gpu.identity.uuid);
+                let is_none = counts.is_empty() && row.tells(derived);
+                let none = is_none.then(|| Sample { own: vec![length.clone()], ..row.of(Value::Int(0)) });
+                let some = counts.into_iter().map(|(what, count)| {
+                    let mut own = vec![(derived.label(), what), length.clone()];
+                    own.sort_unstable();
+                    Sample { own, ..row.of(count) }
+                });
+                some.chain(none).collect::<Vec<_>>()
+            };
+            let samples = places.rows.iter().flat_map(of_row).collect();
+            self.texts.add(families, derived.name(), &counter.metric_type, &counter.help, samples);
         }
     }
 
@@ -158,6 +202,16 @@ impl Namer {
         }
     }
 
+    /// A driver that hangs from the beginning on has no GPUs to say it of.
+    fn add_source(&mut self, families: &mut Families, snapshot: &Snapshot) {
+        let Some(is_up) = snapshot.is_source_up else { return };
+        let place = families.bases.len();
+        families.bases.push(self.base(place, self.naming.machine()));
+        let sample = Sample { base: place, own: Pairs::new(), value: Value::Int(i64::from(is_up)) };
+        let help = "Whether the driver that GPUs are read through is there and answers.";
+        self.texts.add(families, "perdura_gpu_source_up", "gauge", help, vec![sample]);
+    }
+
     /// What DCGM does not tell: whether a GPU answers, and each XID.
     fn add_own(&mut self, families: &mut Families, gpus: &[Placed<'_>]) {
         let up = gpus.iter().map(|gpu| gpu.of(Value::Int(i64::from(gpu.gpu.rows.is_some()))));
@@ -169,7 +223,14 @@ impl Namer {
         let mut counts = Vec::new();
         let mut times = Vec::new();
         for gpu in gpus {
-            for (xid, seen) in gpu.gpu.xids.iter().flat_map(|history| &history.counts) {
+            let Some(history) = &gpu.gpu.xids else { continue };
+            if self.naming.has_xids_at_zero {
+                let unseen = XIDS_TO_WATCH.iter().filter(|xid| !history.counts.contains_key(xid));
+                let zero =
+                    |xid: &u64| Sample { own: vec![("xid", xid.to_string())], ..gpu.of(Value::Int(0)) };
+                counts.extend(unseen.map(zero));
+            }
+            for (xid, seen) in &history.counts {
                 let own: Pairs = vec![("xid", xid.to_string())];
                 let count = Value::Int(i64::try_from(seen.count).unwrap_or(i64::MAX));
                 counts.push(Sample { own: own.clone(), ..gpu.of(count) });
@@ -204,6 +265,16 @@ impl Placed<'_> {
             Dialect::Dcgm => bases.dcgm,
         };
         Some(Sample { base, ..self.of(value) })
+    }
+
+    /// Whether a count over a window is of something that the GPU tells.
+    fn tells(&self, derived: Derived) -> bool {
+        match derived {
+            Derived::XidErrors => self.gpu.xids.is_some(),
+            Derived::ClockEvents => {
+                self.reading.is_some_and(|reading| reading.get(derived.field()).is_some())
+            }
+        }
     }
 
     fn sample(&self, field: Field) -> Option<Sample> {

@@ -160,9 +160,10 @@ mod tests {
     }
 
     fn text(gpus: Vec<GpuState>) -> String {
-        let names = Names { is_dcgm: false, is_plain: true };
+        let names = Names { is_dcgm: false, is_plain: true, ..Names::default() };
         let naming = Naming { hostname: Some("node-1".to_owned()), names, ..Naming::default() };
-        let text = Families::new(&Snapshot { time: 0, gpus }, &Counters::default(), &naming).to_text();
+        let text =
+            Families::new(&Snapshot { gpus, ..Snapshot::default() }, &Counters::default(), &naming).to_text();
         text.lines().filter(|line| !line.contains("perdura_")).map(|line| format!("{line}\n")).collect()
     }
 

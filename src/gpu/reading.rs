@@ -161,6 +161,8 @@ pub struct GpuState {
 pub struct Snapshot {
     /// When the round began.
     pub time: Timestamp,
+    /// Whether the source of readings is there; none where nobody misses it.
+    pub is_source_up: Option<bool>,
     /// The GPUs, by index.
     pub gpus: Vec<GpuState>,
 }

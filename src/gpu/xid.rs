@@ -5,6 +5,10 @@ pub fn xid_message(xid: u64) -> &'static str {
     usize::try_from(xid).ok().and_then(|xid| MESSAGES.get(xid)).copied().unwrap_or("Unknown Error")
 }
 
+/// XIDs that tell of faults of the machine or of what runs on it, and that alerts are written for.
+pub(super) const XIDS_TO_WATCH: [u64; 17] =
+    [13, 31, 43, 45, 48, 63, 64, 74, 79, 92, 94, 95, 109, 119, 120, 140, 154];
+
 /// By number, from zero.
 const MESSAGES: [&str; 173] = [
     "No Error",
@@ -192,5 +196,6 @@ mod tests {
         assert_eq!(xid_message(79), "GPU has fallen off the bus");
         assert_eq!(xid_message(119), "GSP RPC Timeout");
         assert_eq!(xid_message(u64::MAX), "Unknown Error");
+        assert!(XIDS_TO_WATCH.is_sorted() && XIDS_TO_WATCH.iter().all(|xid| xid_message(*xid) != "Unused"));
     }
 }

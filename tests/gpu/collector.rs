@@ -1,8 +1,10 @@
 //! Rounds over eight GPUs that work, hang, fall off the bus, are cut into MIG instances, or lose their driver.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use perdura::clock::{Clock, SimulatedClock};
 use perdura::gpu::{
@@ -256,6 +258,48 @@ fn a_driver_that_goes_away_is_opened_again() {
     driver.set(Knob::NoDriver, 0, 0);
     hands.advance_ms(30_000);
     assert_eq!(answered(&rounds.next_round()), [true; 8]);
+}
+
+#[test]
+fn a_driver_that_hangs_while_it_is_opened_holds_up_no_round() {
+    let driver = StandIn::new();
+    let hang = Arc::new(AtomicBool::new(true));
+    let hangs = Arc::clone(&hang);
+    let driver_options = NvmlOptions { library: Some(driver.path().to_owned()), has_processes: false };
+    let open = move || {
+        while hangs.load(Ordering::SeqCst) {
+            sleep(PAUSE);
+        }
+        NvmlSource::open(&driver_options)
+    };
+    let hands = SimulatedClock::at_ms(NOW);
+    let options = CollectorOptions {
+        interval: Duration::from_millis(400),
+        wanted: Counters::default().fields(),
+        clock: Clock::Simulated(hands.clone()),
+        is_expected: true,
+    };
+    let mut rounds = Rounds::new(Box::new(open), options);
+    let begun = Instant::now();
+    for _ in 0..20 {
+        let snapshot = rounds.next_round();
+        assert!(snapshot.gpus.is_empty() && snapshot.is_source_up == Some(false));
+        hands.advance_ms(60_000);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(3), "the first round alone waits");
+    let text = Families::new(&rounds.next_round(), &Counters::default(), &Naming::default()).to_text();
+    assert!(text.ends_with("perdura_gpu_source_up{} 0\n"), "{text}");
+    hang.store(false, Ordering::SeqCst);
+    assert!(comes_true(|| answered(&rounds.next_round()) == [true; 8]), "it is read when it comes back");
+    driver.set(Knob::NoDriver, 0, 1);
+    assert_eq!(answered(&rounds.next_round()), [false; 8]);
+    hang.store(true, Ordering::SeqCst);
+    hands.advance_ms(60_000);
+    let snapshot = rounds.next_round();
+    assert_eq!((answered(&snapshot), snapshot.is_source_up), (vec![false; 8], Some(false)));
+    driver.set(Knob::NoDriver, 0, 0);
+    hang.store(false, Ordering::SeqCst);
+    assert!(comes_true(|| answered(&rounds.next_round()) == [true; 8]), "and again");
 }
 
 #[test]

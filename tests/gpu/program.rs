@@ -117,7 +117,8 @@ fn the_exporter_shows_the_counters_of_a_file() {
     let answer = exporter.get_until("/metrics", |answer| answer.contains("DCGM_FI_DEV_POWER_USAGE"));
     assert!(answer.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{answer}");
     let families: Vec<&str> = answer.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-    assert_eq!(families, ["DCGM_FI_DEV_POWER_USAGE gauge", "perdura_gpu_up gauge"]);
+    let own = ["perdura_gpu_up gauge", "perdura_gpu_source_up gauge"];
+    assert_eq!(families, ["DCGM_FI_DEV_POWER_USAGE gauge", own[0], own[1]]);
     assert!(answer.contains(concat!(
         "# HELP DCGM_FI_DEV_POWER_USAGE Power draw (in W).\n# TYPE DCGM_FI_DEV_POWER_USAGE gauge\n",
         "DCGM_FI_DEV_POWER_USAGE{gpu=\"0\",UUID=\"GPU-00000000-0000-0000-0000-000000000000\",",
@@ -142,5 +143,7 @@ fn the_exporter_runs_without_a_driver() {
     );
     let answer = exporter.get_until("/health", |answer| answer.starts_with("HTTP/1.1 200"));
     assert!(answer.ends_with("OK\n"), "{answer}");
-    assert!(exporter.get("/metrics").ends_with("\r\n\r\n"), "there is nothing to show");
+    let answer = exporter.get("/metrics");
+    assert!(answer.ends_with("\nperdura_gpu_source_up{Hostname=\"node-1\"} 0\n"), "{answer}");
+    assert_eq!(answer.matches("# TYPE ").count(), 1, "there is nothing else to show");
 }

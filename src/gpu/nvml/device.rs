@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use nvml_wrapper::enum_wrappers::device::{Clock, InfoRom, TemperatureSensor};
+use nvml_wrapper::enum_wrappers::device::InfoRom;
 use nvml_wrapper::enums::device::SampleValue;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::structs::device::FieldId;
 use nvml_wrapper::{Device as Handle, Nvml};
 
-use super::super::fields::{Field, FieldSet, Origin};
+use super::super::fields::{Field, FieldInfo, FieldSet, Origin, Unit};
 use super::super::rate::Rate;
 use super::super::reading::{DeviceIdentity, GpuReading, Reading, Row, Value};
 use super::super::source::{Device, SourceError};
 use super::super::workload::Process;
+use super::calls::read_calls;
 use super::gpm::{GpmWindow, Scope, wants_gpm};
 use super::mig::{Instance, instances};
 use super::processes::{Processes, of_mig_device};
@@ -37,6 +38,7 @@ pub(super) struct NvmlDevice<'nvml> {
     said_denied: bool,
     windows: Vec<GpmWindow<'nvml>>,
     nvlink: Rate,
+    nvlink_first: Rate,
     pcie_tx: Rate,
     pcie_rx: Rate,
     /// None where nobody asked for processes.
@@ -48,7 +50,7 @@ impl<'nvml> NvmlDevice<'nvml> {
         let handle = nvml.device_by_index(index).map_err(|e| of_call("nvmlDeviceGetHandleByIndex", &e))?;
         let identity = Arc::new(identity(nvml, &handle, index)?);
         let has_gpm = optional("nvmlGpmQueryDeviceSupport", handle.gpm_support())?.unwrap_or(false);
-        let (nvlink, pcie_tx, pcie_rx) = Default::default();
+        let (nvlink, nvlink_first, pcie_tx, pcie_rx) = Default::default();
         Ok(Self {
             nvml,
             handle,
@@ -57,6 +59,7 @@ impl<'nvml> NvmlDevice<'nvml> {
             said_denied: false,
             windows: Vec::new(),
             nvlink,
+            nvlink_first,
             pcie_tx,
             pcie_rx,
             processes: has_processes.then(Processes::default),
@@ -78,51 +81,31 @@ impl<'nvml> NvmlDevice<'nvml> {
     /// The values of the GPU as a whole.
     fn read_gpu(&mut self, now_us: i64, wanted: FieldSet) -> Result<Reading, SourceError> {
         let mut reading = Reading::default();
-        self.read_calls(wanted, &mut reading)?;
+        read_calls(self.nvml, &self.handle, wanted, &mut reading)?;
         self.read_field_values(wanted, &mut reading)?;
         self.read_nvlink(now_us, wanted, &mut reading)?;
         Ok(reading)
     }
 
-    fn read_calls(&self, wanted: FieldSet, reading: &mut Reading) -> Result<(), SourceError> {
-        let handle = &self.handle;
-        for info in wanted.infos() {
-            let Origin::Call(call) = info.origin else { continue };
-            let value = match info.field {
-                Field::SmClock => int(call, handle.clock_info(Clock::SM))?,
-                Field::MemClock => int(call, handle.clock_info(Clock::Memory))?,
-                Field::GpuTemp => int(call, handle.temperature(TemperatureSensor::Gpu))?,
-                Field::PowerUsage => watts(call, handle.power_usage())?,
-                Field::PowerLimit => watts(call, handle.power_management_limit())?,
-                Field::TotalEnergy => int(call, handle.total_energy_consumption())?,
-                Field::Pstate => int(call, handle.performance_state().map(|state| state.as_c()))?,
-                Field::FanSpeed => int(call, handle.fan_speed(0))?,
-                Field::PcieReplay => int(call, handle.pcie_replay_counter())?,
-                Field::GpuUtil => int(call, handle.utilization_rates().map(|rates| rates.gpu))?,
-                Field::MemCopyUtil => int(call, handle.utilization_rates().map(|rates| rates.memory))?,
-                Field::EncUtil => int(call, handle.encoder_utilization().map(|info| info.utilization))?,
-                Field::DecUtil => int(call, handle.decoder_utilization().map(|info| info.utilization))?,
-                _ => continue,
-            };
-            reading.set(info.field, value);
-        }
-        Ok(())
-    }
-
     /// All fields that are one number of `nvmlDeviceGetFieldValues`, with one call.
     fn read_field_values(&self, wanted: FieldSet, reading: &mut Reading) -> Result<(), SourceError> {
-        let (fields, ids): (Vec<Field>, Vec<FieldId>) = wanted
+        let (infos, ids): (Vec<&FieldInfo>, Vec<FieldId>) = wanted
             .infos()
             .filter_map(|info| match info.origin {
-                Origin::FieldValue(id) => Some((info.field, FieldId(id))),
+                Origin::FieldValue(id) => Some((info, FieldId(id))),
                 _ => None,
             })
             .unzip();
         if ids.is_empty() {
             return Ok(());
         }
-        for (field, value) in fields.into_iter().zip(self.field_values(&ids)?) {
-            reading.set_int(field, value);
+        for (info, value) in infos.into_iter().zip(self.field_values(&ids)?) {
+            match info.unit {
+                Unit::MilliwattsToWatts => {
+                    reading.set(info.field, value.map(|value| Value::Float(value as f64 / 1_000.0)));
+                }
+                _ => reading.set_int(info.field, value),
+            }
         }
         Ok(())
     }
@@ -144,19 +127,31 @@ impl<'nvml> NvmlDevice<'nvml> {
         wanted: FieldSet,
         reading: &mut Reading,
     ) -> Result<(), SourceError> {
+        if wanted.has(Field::NvLinkBandwidthL0) {
+            let counts = self.nvlink_counts(raw::LinkScope::One(0))?;
+            let rate = counts.and_then(|(sent, received)| {
+                self.nvlink_first.advance(now_us, sent.saturating_add(received))
+            });
+            reading.set(Field::NvLinkBandwidthL0, rate.map(megabytes));
+        }
         let fields = [Field::NvLinkBandwidth, Field::NvLinkTransmit, Field::NvLinkReceive];
         if !fields.iter().any(|field| wanted.has(*field)) {
             return Ok(());
         }
-        let call = "nvmlDeviceGetFieldValues";
-        let sent = optional(call, raw::all_links(self.nvml, &self.handle, NVLINK_TX))?;
-        let received = optional(call, raw::all_links(self.nvml, &self.handle, NVLINK_RX))?;
-        let Some((sent, received)) = sent.zip(received) else { return Ok(()) };
+        let Some((sent, received)) = self.nvlink_counts(raw::LinkScope::All)? else { return Ok(()) };
         let rate = self.nvlink.advance(now_us, sent.saturating_add(received));
-        reading.set(Field::NvLinkBandwidth, rate.map(|rate| Value::Int((rate / 1_000.0) as i64)));
+        reading.set(Field::NvLinkBandwidth, rate.map(megabytes));
         reading.set_int(Field::NvLinkTransmit, sent.checked_mul(1024));
         reading.set_int(Field::NvLinkReceive, received.checked_mul(1024));
         Ok(())
+    }
+
+    /// KiB sent and received.
+    fn nvlink_counts(&self, links: raw::LinkScope) -> Result<Option<(u64, u64)>, SourceError> {
+        let call = "nvmlDeviceGetFieldValues";
+        let sent = optional(call, raw::link_count(self.nvml, &self.handle, links, NVLINK_TX))?;
+        let received = optional(call, raw::link_count(self.nvml, &self.handle, links, NVLINK_RX))?;
+        Ok(sent.zip(received))
     }
 
     /// PCIe rates of GPUs without performance monitoring.
@@ -288,15 +283,15 @@ fn read_memory(nvml: &Nvml, handle: &Handle<'_>, reading: &mut Reading) -> Resul
     for (field, bytes) in fields {
         reading.set_int(field, bytes.map(|bytes| bytes / MEBIBYTE));
     }
+    let usable = total.map(|total| total.saturating_sub(reserved.unwrap_or(0))).filter(|usable| *usable > 0);
+    let ratio = used.zip(usable).map(|(used, usable)| Value::Float(used as f64 / usable as f64));
+    reading.set(Field::FbUsedPercent, ratio);
     Ok(())
 }
 
-fn int(call: &str, value: Result<impl TryInto<i64>, NvmlError>) -> Result<Option<Value>, SourceError> {
-    Ok(optional(call, value)?.and_then(|value| value.try_into().ok()).map(Value::Int))
-}
-
-fn watts(call: &str, milliwatts: Result<u32, NvmlError>) -> Result<Option<Value>, SourceError> {
-    Ok(optional(call, milliwatts)?.map(|milliwatts| Value::Float(f64::from(milliwatts) / 1_000.0)))
+/// What DCGM makes of KiB per second.
+fn megabytes(rate: f64) -> Value {
+    Value::Int((rate / 1_000.0) as i64)
 }
 
 fn whole(value: Option<SampleValue>) -> Option<u64> {

@@ -3,6 +3,7 @@
 //! A call that an old driver does not have, or that a GPU does not support, leaves its field out. Errors that say that
 //! the GPU or the driver is gone end the reading.
 
+mod calls;
 mod device;
 mod events;
 mod gpm;

@@ -4,11 +4,22 @@
 use nvml_wrapper::error::{NvmlError, nvml_sym, nvml_try};
 use nvml_wrapper::{Device, Nvml};
 use nvml_wrapper_sys::bindings::{
-    nvmlFieldValue_t, nvmlMemory_t, nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_LONG_LONG,
+    nvmlFieldValue_t, nvmlGridLicensableFeatures_t,
+    nvmlGridLicenseFeatureCode_t_NVML_GRID_LICENSE_FEATURE_CODE_VGPU, nvmlMarginTemperature_t, nvmlMemory_t,
+    nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_LONG_LONG,
 };
 
 /// Scope of a field value that means all links together.
 const ALL_LINKS: u32 = u32::MAX;
+
+/// Whose counter is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum LinkScope {
+    /// All links of the GPU together.
+    All,
+    /// One of them.
+    One(u32),
+}
 
 /// Free, used and total bytes as drivers before 510 tell them: what is reserved counts as used.
 pub(super) struct MemoryV1 {
@@ -35,13 +46,21 @@ pub(super) fn gpu_instance_id(nvml: &Nvml, device: &Device<'_>) -> Result<u32, N
     Ok(id)
 }
 
-/// `nvmlDeviceGetFieldValues` of one counter, over all NVLinks of the GPU.
-pub(super) fn all_links(nvml: &Nvml, device: &Device<'_>, field_id: u32) -> Result<u64, NvmlError> {
+/// `nvmlDeviceGetFieldValues` of one counter of NVLinks.
+pub(super) fn link_count(
+    nvml: &Nvml,
+    device: &Device<'_>,
+    links: LinkScope,
+    field_id: u32,
+) -> Result<u64, NvmlError> {
     let call = nvml_sym(nvml.lib().nvmlDeviceGetFieldValues.as_ref())?;
     // SAFETY: all zeros are valid for this struct of integers and a union of numbers.
     let mut field: nvmlFieldValue_t = unsafe { std::mem::zeroed() };
     field.fieldId = field_id;
-    field.scopeId = ALL_LINKS;
+    field.scopeId = match links {
+        LinkScope::All => ALL_LINKS,
+        LinkScope::One(link) => link,
+    };
     // SAFETY: the handle belongs to `nvml`, which is borrowed, and one value is passed, as the count says.
     nvml_try(unsafe { call(device.handle(), 1, &raw mut field) })?;
     nvml_try(field.nvmlReturn)?;
@@ -50,6 +69,43 @@ pub(super) fn all_links(nvml: &Nvml, device: &Device<'_>, field_id: u32) -> Resu
     }
     // SAFETY: the type says which member the driver wrote, and all bits are valid for it.
     Ok(unsafe { field.value.ullVal })
+}
+
+/// `nvmlDeviceGetCurrentClocksEventReasons`, or what it was called before: bits of reasons.
+pub(super) fn clocks_event_reasons(nvml: &Nvml, device: &Device<'_>) -> Result<u64, NvmlError> {
+    let lib = nvml.lib();
+    let call = match lib.nvmlDeviceGetCurrentClocksEventReasons.as_ref() {
+        Ok(call) => call,
+        Err(_) => nvml_sym(lib.nvmlDeviceGetCurrentClocksThrottleReasons.as_ref())?,
+    };
+    let mut reasons = 0;
+    // SAFETY: the handle belongs to `nvml`, which is borrowed, and both symbols write one unsigned long long.
+    nvml_try(unsafe { call(device.handle(), &raw mut reasons) })?;
+    Ok(reasons)
+}
+
+/// `nvmlDeviceGetMarginTemperature`: degrees Celsius that are left.
+pub(super) fn margin_temperature(nvml: &Nvml, device: &Device<'_>) -> Result<i32, NvmlError> {
+    let call = nvml_sym(nvml.lib().nvmlDeviceGetMarginTemperature.as_ref())?;
+    let version = size_of::<nvmlMarginTemperature_t>() as u32 | 1 << 24;
+    let mut margin = nvmlMarginTemperature_t { version, marginTemperature: 0 };
+    // SAFETY: the handle belongs to `nvml`, which is borrowed, and the struct says its version.
+    nvml_try(unsafe { call(device.handle(), &raw mut margin) })?;
+    Ok(margin.marginTemperature)
+}
+
+/// `nvmlDeviceGetGridLicensableFeatures_v4`: whether the licence of a vGPU is in force; it is not where there is none.
+pub(super) fn is_vgpu_licensed(nvml: &Nvml, device: &Device<'_>) -> Result<bool, NvmlError> {
+    let call = nvml_sym(nvml.lib().nvmlDeviceGetGridLicensableFeatures_v4.as_ref())?;
+    // SAFETY: all zeros are valid for these structs of numbers and texts.
+    let mut features: nvmlGridLicensableFeatures_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the handle belongs to `nvml`, which is borrowed, and the struct is the one that the symbol takes.
+    nvml_try(unsafe { call(device.handle(), &raw mut features) })?;
+    let count = usize::try_from(features.licensableFeaturesCount).unwrap_or(usize::MAX);
+    let vgpu = features.gridLicensableFeatures.iter().take(count).find(|feature| {
+        feature.featureCode == nvmlGridLicenseFeatureCode_t_NVML_GRID_LICENSE_FEATURE_CODE_VGPU
+    });
+    Ok(features.isGridLicenseSupported != 0 && vgpu.is_some_and(|feature| feature.featureState > 0))
 }
 
 /// Address of a device's handle, to know it again; it is not used to reach anything.

@@ -73,8 +73,9 @@ proptest! {
                 }
                 for info in FIELDS.iter().filter(|info| info.name.ends_with("_ACTIVE")) {
                     prop_assert!(get(info.field).is_none_or(|ratio| (0.0..=1.0).contains(&ratio)));
-                    prop_assert_eq!(get(info.field).is_some(), product.has_gpm);
+                    prop_assert!(get(info.field).is_none() || product.has_gpm);
                 }
+                prop_assert_eq!(get(Field::GrEngineActive).is_some(), product.has_gpm);
                 for info in FIELDS.iter().filter(|info| is_count(info.field)) {
                     let Some(count) = get(info.field) else { continue };
                     let last = before.insert((place, info.field), count).unwrap_or(0.0);

@@ -77,7 +77,7 @@ fn snapshot(processes: Vec<Process>) -> Snapshot {
     };
     let whole = gpu(0, vec![read_row(None, 1_000)], processes);
     let cut = gpu(1, vec![read_row(Some(3), 10), read_row(Some(4), 20)], Vec::new());
-    Snapshot { time: 0, gpus: vec![whole, cut] }
+    Snapshot { gpus: vec![whole, cut], ..Snapshot::default() }
 }
 
 fn users(said: Said, options: UserOptions) -> Users {

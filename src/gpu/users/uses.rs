@@ -92,7 +92,8 @@ mod tests {
 
     fn snapshot(processes: Vec<Process>) -> Snapshot {
         let identity = Arc::new(DeviceIdentity::default());
-        Snapshot { time: 0, gpus: vec![GpuState { identity, rows: None, processes, xids: None }] }
+        let gpu = GpuState { identity, rows: None, processes, xids: None };
+        Snapshot { gpus: vec![gpu], ..Snapshot::default() }
     }
 
     fn process(pid: u32, memory_bytes: Option<u64>, sm_percent: Option<u32>) -> Process {

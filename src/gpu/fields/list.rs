@@ -1,83 +1,7 @@
-//! The fields: one list with name, type, help, where NVML has the value, and how it is converted.
-//!
-//! Names, types, help texts and numbers are those of DCGM and of the DCGM exporter's `default-counters.csv`, so that
-//! dashboards and rules go on as they are. The exporter writes families in the order of the numbers; so does the list.
-//!
-//! What only DCGM can tell, and is not here: `DCGM_FI_PROF_*` before Hopper (its profiling module is proprietary),
-//! `DCGM_FI_DEV_VGPU_LICENSE_STATUS`, the health watches and diagnostics (`DCGM_EXP_GPU_HEALTH_STATUS`,
-//! `DCGM_FI_DEV_DIAG_*`), NVSwitch, and the exporter's windows over XIDs and clock events.
+//! The list itself.
 
-/// Where NVML has a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// A call of its own.
-    Call(&'static str),
-    /// `nvmlDeviceGetFieldValues` with this id.
-    FieldValue(u32),
-    /// `nvmlGpmMetricsGet` with this metric, between two samples of the GPU (Hopper and later).
-    Gpm(u32),
-    /// `nvmlEventSetWait` with XID events.
-    Event,
-}
-
-/// How a value is turned into the field's unit, and how it is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// An integer as NVML has it.
-    Same,
-    /// Milliwatts to watts, a float.
-    MilliwattsToWatts,
-    /// Bytes to whole MiB.
-    BytesToMebibytes,
-    /// KiB to bytes.
-    KibibytesToBytes,
-    /// Growth of a count of KiB, per second, by 1,000: what DCGM calls a total is a rate in MB/s.
-    KibibytesToRate,
-    /// Percent to a ratio of 0 to 1, a float.
-    PercentToRatio,
-    /// MiB per second to bytes per second.
-    MebibytesToBytes,
-    /// A text that becomes a label of all other series.
-    Text,
-}
-
-/// Generations of GPUs that have a field, as far as NVIDIA's documents tell; a GPU that lacks it leaves it out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Generations {
-    /// All that NVML serves in full.
-    All,
-    /// Volta and later.
-    Volta,
-    /// Ampere and later with HBM, or with ECC on.
-    Ampere,
-    /// Those with NVLink: Pascal and later, data-centre parts.
-    NvLink,
-    /// Hopper and later.
-    Hopper,
-}
-
-/// One field of the list.
-#[derive(Clone, Copy, Debug)]
-pub struct FieldInfo {
-    /// Which.
-    pub field: Field,
-    /// DCGM's number; ours begin at 60,000.
-    pub id: u16,
-    /// Name of the metric family.
-    pub name: &'static str,
-    /// Type as counters files have it: `gauge`, `counter` or `label`.
-    pub metric_type: &'static str,
-    /// The family's help text.
-    pub help: &'static str,
-    /// Where the value comes from.
-    pub origin: Origin,
-    /// What happens to it.
-    pub unit: Unit,
-    /// Who has it.
-    pub generations: Generations,
-    /// Whether it is collected where no counters file says otherwise.
-    pub is_default: bool,
-}
+use super::Origin::{Call, Event, FieldValue, Gpm};
+use super::{FieldInfo, Generations, Unit};
 
 macro_rules! fields {
     ($($field:ident $id:literal $name:literal $metric_type:ident $help:literal
@@ -104,8 +28,6 @@ macro_rules! fields {
     };
 }
 
-use Origin::{Call, Event, FieldValue, Gpm};
-
 // Field | number | name | type | help | NVML, conversion, generations | collected by default
 fields! {
     DriverVersion 1 "DCGM_FI_DRIVER_VERSION" label "Driver Version"
@@ -118,6 +40,12 @@ fields! {
         Call("nvmlDeviceGetSerial"), Text, All false;
     OemInforomVersion 56 "DCGM_FI_DEV_OEM_INFOROM_VER" label "OEM inforom version"
         Call("nvmlDeviceGetInforomVersion"), Text, All false;
+    ComputeMode 65 "DCGM_FI_DEV_COMPUTE_MODE" gauge "Compute mode: 0 default, 1 prohibited, 2 exclusive process."
+        Call("nvmlDeviceGetComputeMode"), Same, All false;
+    PersistenceMode 66 "DCGM_FI_DEV_PERSISTENCE_MODE" gauge "Whether persistence mode is on."
+        Call("nvmlDeviceGetPersistenceMode"), Same, All false;
+    MigMode 67 "DCGM_FI_DEV_MIG_MODE" gauge "Whether MIG mode is on."
+        Call("nvmlDeviceGetMigMode"), Same, Ampere false;
     EccInforomVersion 80 "DCGM_FI_DEV_ECC_INFOROM_VER" label "ECC inforom version"
         Call("nvmlDeviceGetInforomVersion"), Text, All false;
     PowerInforomVersion 81 "DCGM_FI_DEV_POWER_INFOROM_VER" label "Power management object inforom version"
@@ -126,20 +54,62 @@ fields! {
         Call("nvmlDeviceGetInforomImageVersion"), Text, All false;
     VbiosVersion 85 "DCGM_FI_DEV_VBIOS_VERSION" label "VBIOS version of the device"
         Call("nvmlDeviceGetVbiosVersion"), Text, All false;
+    Bar1Total 90 "DCGM_FI_DEV_BAR1_TOTAL" gauge "BAR1 memory total (in MiB)."
+        Call("nvmlDeviceGetBAR1MemoryInfo"), BytesToMebibytes, All false;
+    Bar1Used 92 "DCGM_FI_DEV_BAR1_USED" gauge "BAR1 memory used (in MiB)."
+        Call("nvmlDeviceGetBAR1MemoryInfo"), BytesToMebibytes, All false;
+    Bar1Free 93 "DCGM_FI_DEV_BAR1_FREE" gauge "BAR1 memory free (in MiB)."
+        Call("nvmlDeviceGetBAR1MemoryInfo"), BytesToMebibytes, All false;
+    GpmSupport 94 "DCGM_FI_DEV_GPM_SUPPORT" gauge "Whether the GPU has performance monitoring (GPM)."
+        Call("nvmlGpmQueryDeviceSupport"), Same, All false;
     SmClock 100 "DCGM_FI_DEV_SM_CLOCK" gauge "SM clock frequency (in MHz)."
         Call("nvmlDeviceGetClockInfo"), Same, All true;
     MemClock 101 "DCGM_FI_DEV_MEM_CLOCK" gauge "Memory clock frequency (in MHz)."
         Call("nvmlDeviceGetClockInfo"), Same, All true;
+    VideoClock 102 "DCGM_FI_DEV_VIDEO_CLOCK" gauge "Video encoder and decoder clock frequency (in MHz)."
+        Call("nvmlDeviceGetClockInfo"), Same, All false;
+    AppSmClock 110 "DCGM_FI_DEV_APP_SM_CLOCK" gauge "SM application clock (in MHz)."
+        Call("nvmlDeviceGetApplicationsClock"), Same, All false;
+    AppMemClock 111 "DCGM_FI_DEV_APP_MEM_CLOCK" gauge "Memory application clock (in MHz)."
+        Call("nvmlDeviceGetApplicationsClock"), Same, All false;
+    ClocksEventReasons 112 "DCGM_FI_DEV_CLOCKS_EVENT_REASONS" gauge "Why clocks are lowered, a bit for each reason."
+        Call("nvmlDeviceGetCurrentClocksEventReasons"), Same, All false;
+    MaxSmClock 113 "DCGM_FI_DEV_MAX_SM_CLOCK" gauge "Highest SM clock (in MHz)."
+        Call("nvmlDeviceGetMaxClockInfo"), Same, All false;
+    MaxMemClock 114 "DCGM_FI_DEV_MAX_MEM_CLOCK" gauge "Highest memory clock (in MHz)."
+        Call("nvmlDeviceGetMaxClockInfo"), Same, All false;
+    MaxVideoClock 115 "DCGM_FI_DEV_MAX_VIDEO_CLOCK" gauge "Highest video clock (in MHz)."
+        Call("nvmlDeviceGetMaxClockInfo"), Same, All false;
     MemoryTemp 140 "DCGM_FI_DEV_MEMORY_TEMP" gauge "Memory temperature (in C)."
         FieldValue(82), Same, Volta true;
     GpuTemp 150 "DCGM_FI_DEV_GPU_TEMP" gauge "GPU temperature (in C)."
         Call("nvmlDeviceGetTemperature"), Same, All true;
+    MemMaxOpTemp 151 "DCGM_FI_DEV_MEM_MAX_OP_TEMP" gauge "Highest operating temperature of memory (in C)."
+        Call("nvmlDeviceGetTemperatureThreshold"), Same, Volta false;
+    GpuMaxOpTemp 152 "DCGM_FI_DEV_GPU_MAX_OP_TEMP" gauge "Highest operating temperature of the GPU (in C)."
+        Call("nvmlDeviceGetTemperatureThreshold"), Same, All false;
+    GpuTempLimit 153 "DCGM_FI_DEV_GPU_TEMP_LIMIT" gauge "Thermal margin to the nearest slowdown threshold (in C)."
+        Call("nvmlDeviceGetMarginTemperature"), Same, Ada false;
     PowerUsage 155 "DCGM_FI_DEV_POWER_USAGE" gauge "Power draw (in W)."
         Call("nvmlDeviceGetPowerUsage"), MilliwattsToWatts, All true;
     TotalEnergy 156 "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION" counter "Total energy consumption since boot (in mJ)."
         Call("nvmlDeviceGetTotalEnergyConsumption"), Same, Volta true;
+    PowerInstant 157 "DCGM_FI_DEV_POWER_USAGE_INSTANT" gauge "Power draw at this instant (in W)."
+        FieldValue(186), MilliwattsToWatts, Ampere false;
+    SlowdownTemp 158 "DCGM_FI_DEV_SLOWDOWN_TEMP" gauge "Temperature at which the GPU slows down (in C)."
+        Call("nvmlDeviceGetTemperatureThreshold"), Same, All false;
+    ShutdownTemp 159 "DCGM_FI_DEV_SHUTDOWN_TEMP" gauge "Temperature at which the GPU shuts down (in C)."
+        Call("nvmlDeviceGetTemperatureThreshold"), Same, All false;
     PowerLimit 160 "DCGM_FI_DEV_POWER_MGMT_LIMIT" gauge "Current power limit (in W)."
         Call("nvmlDeviceGetPowerManagementLimit"), MilliwattsToWatts, All false;
+    PowerLimitMin 161 "DCGM_FI_DEV_POWER_MGMT_LIMIT_MIN" gauge "Lowest power limit that can be set (in W)."
+        Call("nvmlDeviceGetPowerManagementLimitConstraints"), MilliwattsToWatts, All false;
+    PowerLimitMax 162 "DCGM_FI_DEV_POWER_MGMT_LIMIT_MAX" gauge "Highest power limit that can be set (in W)."
+        Call("nvmlDeviceGetPowerManagementLimitConstraints"), MilliwattsToWatts, All false;
+    PowerLimitDefault 163 "DCGM_FI_DEV_POWER_MGMT_LIMIT_DEF" gauge "Default power limit (in W)."
+        Call("nvmlDeviceGetPowerManagementDefaultLimit"), MilliwattsToWatts, All false;
+    EnforcedPowerLimit 164 "DCGM_FI_DEV_ENFORCED_POWER_LIMIT" gauge "Power limit that the driver enforces (in W)."
+        Call("nvmlDeviceGetEnforcedPowerLimit"), MilliwattsToWatts, All false;
     Pstate 190 "DCGM_FI_DEV_PSTATE" gauge "Performance state (P-State) 0-15."
         Call("nvmlDeviceGetPerformanceState"), Same, All false;
     FanSpeed 191 "DCGM_FI_DEV_FAN_SPEED" gauge "Fan speed for the device in percent 0-100."
@@ -156,6 +126,14 @@ fields! {
         Call("nvmlDeviceGetDecoderUtilization"), Same, All true;
     XidErrors 230 "DCGM_FI_DEV_XID_ERRORS" gauge "Value of the last XID error encountered."
         Event, Same, All true;
+    PcieMaxLinkGen 235 "DCGM_FI_DEV_PCIE_MAX_LINK_GEN" gauge "Highest PCIe generation of the GPU and its slot."
+        Call("nvmlDeviceGetMaxPcieLinkGeneration"), Same, All false;
+    PcieMaxLinkWidth 236 "DCGM_FI_DEV_PCIE_MAX_LINK_WIDTH" gauge "Most PCIe lanes of the GPU and its slot."
+        Call("nvmlDeviceGetMaxPcieLinkWidth"), Same, All false;
+    PcieLinkGen 237 "DCGM_FI_DEV_PCIE_LINK_GEN" gauge "PCIe generation of the link."
+        Call("nvmlDeviceGetCurrPcieLinkGeneration"), Same, All false;
+    PcieLinkWidth 238 "DCGM_FI_DEV_PCIE_LINK_WIDTH" gauge "PCIe lanes of the link."
+        Call("nvmlDeviceGetCurrPcieLinkWidth"), Same, All false;
     PowerViolation 240 "DCGM_FI_DEV_POWER_VIOLATION" counter "Throttling duration due to power constraints (in ns)."
         FieldValue(74), Same, All false;
     ThermalViolation 241 "DCGM_FI_DEV_THERMAL_VIOLATION" counter "Throttling duration due to thermal constraints (in ns)."
@@ -168,6 +146,10 @@ fields! {
         FieldValue(78), Same, All false;
     ReliabilityViolation 245 "DCGM_FI_DEV_RELIABILITY_VIOLATION" counter "Throttling duration due to reliability constraints (in ns)."
         FieldValue(79), Same, All false;
+    AppClocksViolation 246 "DCGM_FI_DEV_TOTAL_APP_CLOCKS_VIOLATION" counter "Duration below application clocks (in ns)."
+        FieldValue(80), Same, All false;
+    BaseClocksViolation 247 "DCGM_FI_DEV_TOTAL_BASE_CLOCKS_VIOLATION" counter "Duration below base clocks (in ns)."
+        FieldValue(81), Same, All false;
     FbTotal 250 "DCGM_FI_DEV_FB_TOTAL" gauge "Framebuffer memory total (in MiB)."
         Call("nvmlDeviceGetMemoryInfo_v2"), BytesToMebibytes, All false;
     FbFree 251 "DCGM_FI_DEV_FB_FREE" gauge "Framebuffer memory free (in MiB)."
@@ -176,6 +158,12 @@ fields! {
         Call("nvmlDeviceGetMemoryInfo_v2"), BytesToMebibytes, All true;
     FbReserved 253 "DCGM_FI_DEV_FB_RESERVED" gauge "Framebuffer memory reserved (in MiB)."
         Call("nvmlDeviceGetMemoryInfo_v2"), BytesToMebibytes, All true;
+    FbUsedPercent 254 "DCGM_FI_DEV_FB_USED_PERCENT" gauge "Ratio of framebuffer memory used, of what is not reserved."
+        Call("nvmlDeviceGetMemoryInfo_v2"), Ratio, All false;
+    EccCurrent 300 "DCGM_FI_DEV_ECC_CURRENT" gauge "Whether ECC is on."
+        Call("nvmlDeviceGetEccMode"), Same, All false;
+    EccPending 301 "DCGM_FI_DEV_ECC_PENDING" gauge "Whether ECC is on after the next reboot."
+        Call("nvmlDeviceGetEccMode"), Same, All false;
     EccSbeVolatile 310 "DCGM_FI_DEV_ECC_SBE_VOL_TOTAL" counter "Total number of single-bit volatile ECC errors."
         FieldValue(3), Same, All false;
     EccDbeVolatile 311 "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL" counter "Total number of double-bit volatile ECC errors."
@@ -196,6 +184,8 @@ fields! {
         FieldValue(142), Same, Ampere true;
     RowRemapFailure 395 "DCGM_FI_DEV_ROW_REMAP_FAILURE" gauge "Whether remapping of rows has failed"
         FieldValue(145), Same, Ampere true;
+    RowRemapPending 396 "DCGM_FI_DEV_ROW_REMAP_PENDING" gauge "Whether rows wait for a reset to be remapped."
+        FieldValue(144), Same, Ampere false;
     NvLinkCrcFlit 409 "DCGM_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL" counter "Total number of NVLink flow-control CRC errors."
         FieldValue(38), Same, NvLink false;
     NvLinkCrcData 419 "DCGM_FI_DEV_NVLINK_CRC_DATA_ERROR_COUNT_TOTAL" counter "Total number of NVLink data CRC errors."
@@ -204,8 +194,12 @@ fields! {
         FieldValue(52), Same, NvLink false;
     NvLinkRecovery 439 "DCGM_FI_DEV_NVLINK_RECOVERY_ERROR_COUNT_TOTAL" counter "Total number of NVLink recovery errors."
         FieldValue(59), Same, NvLink false;
+    NvLinkBandwidthL0 440 "DCGM_FI_DEV_NVLINK_BANDWIDTH_L0" counter "The number of bytes of active NVLink rx or tx data including both header and payload."
+        Call("nvmlDeviceGetFieldValues of link 0"), KibibytesToRate, NvLink false;
     NvLinkBandwidth 449 "DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL" counter "Total number of NVLink bandwidth counters for all lanes."
         Call("nvmlDeviceGetFieldValues of all links"), KibibytesToRate, NvLink true;
+    VgpuLicenseStatus 526 "DCGM_FI_DEV_VGPU_LICENSE_STATUS" gauge "vGPU License status"
+        Call("nvmlDeviceGetGridLicensableFeatures_v4"), Same, All true;
     GrEngineActive 1001 "DCGM_FI_PROF_GR_ENGINE_ACTIVE" gauge "Ratio of time the graphics engine is active."
         Gpm(1), PercentToRatio, Hopper true;
     SmActive 1002 "DCGM_FI_PROF_SM_ACTIVE" gauge "The ratio of cycles an SM has at least 1 warp assigned."
@@ -226,83 +220,56 @@ fields! {
         Gpm(20), MebibytesToBytes, Hopper true;
     PcieRx 1010 "DCGM_FI_PROF_PCIE_RX_BYTES" gauge "The rate of data received over the PCIe bus - including both protocol headers and data payloads - in bytes per second."
         Gpm(21), MebibytesToBytes, Hopper true;
+    NvLinkTx 1011 "DCGM_FI_PROF_NVLINK_TX_BYTES" gauge "The rate of data transmitted over NVLink, not including protocol headers, in bytes per second."
+        Gpm(61), MebibytesToBytes, Hopper false;
+    NvLinkRx 1012 "DCGM_FI_PROF_NVLINK_RX_BYTES" gauge "The rate of data received over NVLink, not including protocol headers, in bytes per second."
+        Gpm(60), MebibytesToBytes, Hopper false;
+    TensorImmaActive 1013 "DCGM_FI_PROF_PIPE_TENSOR_IMMA_ACTIVE" gauge "Ratio of cycles the tensor (IMMA) pipe is active."
+        Gpm(9), PercentToRatio, Hopper false;
+    TensorHmmaActive 1014 "DCGM_FI_PROF_PIPE_TENSOR_HMMA_ACTIVE" gauge "Ratio of cycles the tensor (HMMA) pipe is active."
+        Gpm(7), PercentToRatio, Hopper false;
+    TensorDfmaActive 1015 "DCGM_FI_PROF_PIPE_TENSOR_DFMA_ACTIVE" gauge "Ratio of cycles the tensor (DFMA) pipe is active."
+        Gpm(6), PercentToRatio, Hopper false;
+    IntActive 1016 "DCGM_FI_PROF_PIPE_INT_ACTIVE" gauge "Ratio of cycles the integer pipe is active."
+        Gpm(4), PercentToRatio, Hopper false;
+    Nvdec0Active 1017 "DCGM_FI_PROF_NVDEC0_ACTIVE" gauge "Ratio of time video decoder 0 is active."
+        Gpm(30), PercentToRatio, Hopper false;
+    Nvdec1Active 1018 "DCGM_FI_PROF_NVDEC1_ACTIVE" gauge "Ratio of time video decoder 1 is active."
+        Gpm(31), PercentToRatio, Hopper false;
+    Nvdec2Active 1019 "DCGM_FI_PROF_NVDEC2_ACTIVE" gauge "Ratio of time video decoder 2 is active."
+        Gpm(32), PercentToRatio, Hopper false;
+    Nvdec3Active 1020 "DCGM_FI_PROF_NVDEC3_ACTIVE" gauge "Ratio of time video decoder 3 is active."
+        Gpm(33), PercentToRatio, Hopper false;
+    Nvdec4Active 1021 "DCGM_FI_PROF_NVDEC4_ACTIVE" gauge "Ratio of time video decoder 4 is active."
+        Gpm(34), PercentToRatio, Hopper false;
+    Nvdec5Active 1022 "DCGM_FI_PROF_NVDEC5_ACTIVE" gauge "Ratio of time video decoder 5 is active."
+        Gpm(35), PercentToRatio, Hopper false;
+    Nvdec6Active 1023 "DCGM_FI_PROF_NVDEC6_ACTIVE" gauge "Ratio of time video decoder 6 is active."
+        Gpm(36), PercentToRatio, Hopper false;
+    Nvdec7Active 1024 "DCGM_FI_PROF_NVDEC7_ACTIVE" gauge "Ratio of time video decoder 7 is active."
+        Gpm(37), PercentToRatio, Hopper false;
+    Nvjpg0Active 1025 "DCGM_FI_PROF_NVJPG0_ACTIVE" gauge "Ratio of time JPEG decoder 0 is active."
+        Gpm(40), PercentToRatio, Hopper false;
+    Nvjpg1Active 1026 "DCGM_FI_PROF_NVJPG1_ACTIVE" gauge "Ratio of time JPEG decoder 1 is active."
+        Gpm(41), PercentToRatio, Hopper false;
+    Nvjpg2Active 1027 "DCGM_FI_PROF_NVJPG2_ACTIVE" gauge "Ratio of time JPEG decoder 2 is active."
+        Gpm(42), PercentToRatio, Hopper false;
+    Nvjpg3Active 1028 "DCGM_FI_PROF_NVJPG3_ACTIVE" gauge "Ratio of time JPEG decoder 3 is active."
+        Gpm(43), PercentToRatio, Hopper false;
+    Nvjpg4Active 1029 "DCGM_FI_PROF_NVJPG4_ACTIVE" gauge "Ratio of time JPEG decoder 4 is active."
+        Gpm(44), PercentToRatio, Hopper false;
+    Nvjpg5Active 1030 "DCGM_FI_PROF_NVJPG5_ACTIVE" gauge "Ratio of time JPEG decoder 5 is active."
+        Gpm(45), PercentToRatio, Hopper false;
+    Nvjpg6Active 1031 "DCGM_FI_PROF_NVJPG6_ACTIVE" gauge "Ratio of time JPEG decoder 6 is active."
+        Gpm(46), PercentToRatio, Hopper false;
+    Nvjpg7Active 1032 "DCGM_FI_PROF_NVJPG7_ACTIVE" gauge "Ratio of time JPEG decoder 7 is active."
+        Gpm(47), PercentToRatio, Hopper false;
+    Nvofa0Active 1033 "DCGM_FI_PROF_NVOFA0_ACTIVE" gauge "Ratio of time optical flow accelerator 0 is active."
+        Gpm(50), PercentToRatio, Hopper false;
+    Nvofa1Active 1034 "DCGM_FI_PROF_NVOFA1_ACTIVE" gauge "Ratio of time optical flow accelerator 1 is active."
+        Gpm(51), PercentToRatio, Hopper false;
     NvLinkTransmit 60000 "perdura_gpu_nvlink_transmit_bytes_total" counter "Payload bytes sent over all NVLinks of the GPU since the driver was loaded."
         Call("nvmlDeviceGetFieldValues of all links"), KibibytesToBytes, NvLink true;
     NvLinkReceive 60001 "perdura_gpu_nvlink_receive_bytes_total" counter "Payload bytes received over all NVLinks of the GPU since the driver was loaded."
         Call("nvmlDeviceGetFieldValues of all links"), KibibytesToBytes, NvLink true;
-}
-
-/// How many fields there are.
-pub const FIELD_COUNT: usize = FIELDS.len();
-
-const _: () = assert!(FIELD_COUNT <= 128, "a set of fields fits into a word");
-
-impl Field {
-    /// What the list says of it.
-    pub fn info(self) -> &'static FieldInfo {
-        &FIELDS[self as usize]
-    }
-
-    /// The field of a name.
-    pub fn by_name(name: &str) -> Option<Self> {
-        FIELDS.iter().find(|info| info.name == name).map(|info| info.field)
-    }
-}
-
-/// Some of the fields.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FieldSet(u128);
-
-impl FieldSet {
-    /// Whether a field is among them.
-    pub fn has(self, field: Field) -> bool {
-        self.0 & (1 << (field as u8)) != 0
-    }
-
-    /// The fields of both.
-    #[must_use]
-    pub fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// What the list says of them, in its order.
-    pub fn infos(self) -> impl Iterator<Item = &'static FieldInfo> {
-        FIELDS.iter().filter(move |info| self.has(info.field))
-    }
-}
-
-impl FromIterator<Field> for FieldSet {
-    fn from_iter<T: IntoIterator<Item = Field>>(fields: T) -> Self {
-        Self(fields.into_iter().fold(0, |set, field| set | 1 << (field as u8)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_list_is_in_the_order_of_its_numbers() {
-        assert!(FIELDS.is_sorted_by(|a, b| a.id < b.id));
-        assert!(FIELDS.iter().enumerate().all(|(place, info)| info.field as usize == place));
-        assert!(FIELDS.iter().all(|info| Field::by_name(info.name) == Some(info.field)));
-    }
-
-    #[test]
-    fn sets_hold_what_they_are_given() {
-        let set: FieldSet = [Field::SmClock, Field::NvLinkReceive].into_iter().collect();
-        assert!(set.has(Field::SmClock) && set.has(Field::NvLinkReceive) && !set.has(Field::MemClock));
-        assert_eq!(set.infos().map(|info| info.id).collect::<Vec<_>>(), [100, 60_001]);
-    }
-
-    #[test]
-    fn ratios_and_watts_are_floats_and_the_rest_whole() {
-        for info in FIELDS {
-            let is_text = info.unit == Unit::Text;
-            assert_eq!(info.metric_type == "label", is_text, "{}", info.name);
-            if info.name.ends_with("_ACTIVE") || info.name.ends_with("_OCCUPANCY") {
-                assert_eq!(info.unit, Unit::PercentToRatio, "{}", info.name);
-            }
-        }
-    }
 }
