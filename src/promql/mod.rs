@@ -14,5 +14,5 @@ pub mod testlang;
 
 pub use engine::{Engine, EngineOptions, Prepared, QueryError, QueryOptions};
 pub(crate) use functions::native::text as histogram_text;
-pub(crate) use functions::sparse::is_reset as is_histogram_reset;
+pub(crate) use functions::reset::is_reset as is_histogram_reset;
 pub use value::{MatrixSeries, QueryOutput, QueryStats, QueryValue, SampleValue, VectorSample};

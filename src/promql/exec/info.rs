@@ -125,8 +125,13 @@ fn select_info<'q>(
         matchers.push(matcher);
     }
     matchers.extend(data.iter().chain(names).cloned());
-    let node =
-        SelectorNode { matchers, time, extension: Default::default(), labels_needed: Default::default() };
+    let node = SelectorNode {
+        matchers,
+        time,
+        extension: Default::default(),
+        labels_needed: Default::default(),
+        statistics_only: false,
+    };
     let source = selector::open_shown(&node, grid, Shown::Milliseconds, cx)?;
     drain(source, cx)
 }

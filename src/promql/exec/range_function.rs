@@ -8,7 +8,7 @@ use crate::promql::annotations::quoted;
 use crate::promql::engine::QueryError;
 use crate::promql::functions::rate::{self, Growth, StartPair};
 use crate::promql::functions::{
-    Note, Notes, Window, extended, native, native_over_time, native_rate, numeric, over_time, sparse,
+    Note, Notes, Window, extended, native, native_over_time, native_rate, numeric, over_time, reset,
 };
 use crate::promql::parse::ast::{PosRange, RangeExtension};
 use crate::promql::plan::{CallNode, Node, NodeKind, StepGrid};
@@ -36,6 +36,7 @@ struct RangeFunction<'q> {
     call: &'q CallNode,
     name: &'static str,
     invalid_quantiles: Vec<f64>,
+    wrong_factors: Vec<Option<String>>,
 }
 
 /// The place of the argument that is a window, if one is.
@@ -82,12 +83,21 @@ pub(crate) fn open<'q>(
         ("quantile_over_time", Some(values)) => values.clone(),
         _ => Vec::new(),
     };
-    check_smoothing(name, &scalars)?;
+    let wrong_factors = wrong_factors(name, &scalars, grid.count);
     let kernel = kernel(name, scalars, rows.shape)?;
     debug_assert!(held <= cx.samples.held, "opening holds, it does not release");
-    let may_repeat = !delayed && rows.has_all_labels();
-    let function =
-        RangeFunction { rows, samples: Samples::default(), series, kernel, call, name, invalid_quantiles };
+    // Whether a sample is there at all does not depend on whose it is.
+    let may_repeat = !delayed && rows.has_all_labels() && name != "absent_over_time";
+    let function = RangeFunction {
+        rows,
+        samples: Samples::default(),
+        series,
+        kernel,
+        call,
+        name,
+        invalid_quantiles,
+        wrong_factors,
+    };
     let source: Source<'q> = Box::new(function);
     if may_repeat { distinct(source, Repeated::Refuse, cx) } else { Ok(source) }
 }
@@ -105,17 +115,21 @@ fn check_extension(arg: &Node, name: &str) -> Result<(), QueryError> {
     fail(format!("{word} modifier can only be used with: {} - not with {name}", safe.join(", ")))
 }
 
-fn check_smoothing(name: &str, scalars: &[Vec<f64>]) -> Result<(), QueryError> {
-    let [smoothing, trend] = scalars else { return Ok(()) };
+/// What is wrong with the factors of `double_exponential_smoothing`, by step; empty where nothing is. It fails a query
+/// only where there is something to smooth.
+fn wrong_factors(name: &str, scalars: &[Vec<f64>], count: usize) -> Vec<Option<String>> {
+    let [smoothing, trend] = scalars else { return Vec::new() };
     if name != "double_exponential_smoothing" {
-        return Ok(());
+        return Vec::new();
     }
-    for (word, symbol, factors) in [("smoothing", "sf", smoothing), ("trend", "tf", trend)] {
-        if let Some(wrong) = factors.iter().find(|factor| **factor <= 0.0 || **factor >= 1.0) {
-            return fail(format!("invalid {word} factor. Expected: 0 < {symbol} < 1, got: {wrong:.6}"));
-        }
-    }
-    Ok(())
+    let wrong = |step: usize| {
+        let factors = [("smoothing", "sf", smoothing[step]), ("trend", "tf", trend[step])];
+        let (word, symbol, factor) =
+            factors.into_iter().find(|(_, _, factor)| *factor <= 0.0 || *factor >= 1.0)?;
+        Some(format!("invalid {word} factor. Expected: 0 < {symbol} < 1, got: {factor:.6}"))
+    };
+    let all: Vec<_> = (0..count).map(wrong).collect();
+    if all.iter().any(Option::is_some) { all } else { Vec::new() }
 }
 
 /// The kernel of a function.
@@ -331,7 +345,7 @@ fn resets(window: &Window<'_>) -> usize {
         }
         (Sample::Histogram(a), Sample::Histogram(b)) => {
             starts_anew(window.histogram_times, window.histogram_starts, a, b)
-                || sparse::is_reset(&window.histograms[b], &window.histograms[a])
+                || reset::is_reset(&window.histograms[b], &window.histograms[a])
         }
         _ => true,
     })
@@ -372,6 +386,7 @@ impl<'q> Operator<'q> for RangeFunction<'q> {
         let mut notes = Notes::default();
         let mut window_max = 0;
         let mut seen = 0;
+        let mut wrong = None;
         let (kernel, per_step) = (&self.kernel, cx.samples.per_step.is_some());
         let result: Result<(), Infallible> = self.rows.shape.visit(&self.samples, |step, window| {
             let size = window.floats.len() as u64
@@ -381,12 +396,18 @@ impl<'q> Operator<'q> for RangeFunction<'q> {
             if per_step {
                 cx.looked_at(window.eval_time, size);
             }
+            if wrong.is_none() {
+                wrong = self.wrong_factors.get(step).and_then(Option::as_ref);
+            }
             if let Some(value) = kernel(step, window, &mut notes) {
                 row.set_value(step, value);
             }
             Ok(())
         });
         let Ok(()) = result;
+        if let Some(text) = wrong {
+            return fail(text.clone());
+        }
         if !per_step {
             cx.samples.total += seen;
         }

@@ -3,8 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::model::{TimeSpan, Timestamp, is_stale};
+use crate::model::{FloatHistogram, Histogram, TimeSpan, Timestamp, is_stale};
 use crate::promql::engine::QueryError;
+use crate::promql::functions::reset::{ResetView, hint_of};
 use crate::promql::parse::ast::{PosRange, RangeExtension};
 use crate::promql::plan::{SelectorNode, StepGrid};
 use crate::storage::{Columns, ColumnsRow, LabelsNeeded, SelectRequest, Selection};
@@ -33,6 +34,7 @@ pub(crate) enum Shown {
 pub(crate) struct StoredRows {
     selection: Selection,
     has_all_labels: bool,
+    view: ResetView,
     columns: Columns,
     buffered: Range<usize>,
     next: usize,
@@ -53,7 +55,13 @@ impl StoredRows {
             selection = Self::selected(node, span, LabelsNeeded::All, cx)?;
             has_all_labels = true;
         }
-        Ok(Self { selection, has_all_labels, columns: Columns::default(), buffered: 0..0, next: 0 })
+        let view = if node.statistics_only { ResetView::Statistics } else { ResetView::Storage };
+        Ok(Self { selection, has_all_labels, view, columns: Columns::default(), buffered: 0..0, next: 0 })
+    }
+
+    /// How its readers see resets between native histograms.
+    pub(crate) fn view(&self) -> ResetView {
+        self.view
     }
 
     fn selected(
@@ -139,6 +147,7 @@ impl<'q> Operator<'q> for InstantSelector {
     fn next(&mut self, cx: &mut Context<'q>, row: &mut Row) -> Result<(), QueryError> {
         cx.check()?;
         row.reset(self.grid.count);
+        let view = self.rows.view();
         let samples = self.rows.next()?;
         let mut histogram_last: Option<(usize, super::batch::SharedHistogram)> = None;
         let mut place = 0;
@@ -152,7 +161,7 @@ impl<'q> Operator<'q> for InstantSelector {
                 (Shown::Value, Some(histogram)) => {
                     let shared = match histogram_last.take() {
                         Some((known, shared)) if known == at => shared,
-                        _ => Arc::new(histogram.to_float()),
+                        _ => Arc::new(read_histogram(&samples, at, histogram, view)),
                     };
                     row.set_histogram(step, Arc::clone(&shared));
                     histogram_last = Some((at, shared));
@@ -168,6 +177,18 @@ impl<'q> Operator<'q> for InstantSelector {
         }
         count(row, &self.grid, cx)
     }
+}
+
+/// The histogram at `at` of a row, with what is known of a reset before it.
+pub(crate) fn read_histogram(
+    row: &ColumnsRow<'_>,
+    at: usize,
+    histogram: &Histogram,
+    view: ResetView,
+) -> FloatHistogram {
+    let before = at.checked_sub(1).and_then(|before| row.histograms[before].as_deref());
+    let counter_reset_hint = hint_of(histogram, before, view);
+    FloatHistogram { counter_reset_hint, ..histogram.to_float() }
 }
 
 /// Counts what a selector found.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::model::{CounterResetHint, FloatHistogram, TimeSpan, Timestamp, is_stale};
 use crate::promql::engine::QueryError;
 use crate::promql::functions::Window;
+use crate::promql::functions::reset::ResetView;
 use crate::promql::parse::ast::RangeExtension;
 use crate::promql::plan::{Node, NodeKind, RangeNode, ReferenceTime, StepGrid, SubqueryNode};
 use crate::storage::ColumnsRow;
@@ -12,7 +13,7 @@ use crate::storage::ColumnsRow;
 use super::batch::{Row, Series, SharedHistogram, histogram_samples};
 use super::context::Context;
 use super::operator::Source;
-use super::selector::{StoredRows, advance};
+use super::selector::{StoredRows, advance, read_histogram};
 
 /// All samples of one series that windows may see; no stale markers. Floats and histograms apart.
 #[derive(Debug, Default)]
@@ -46,7 +47,7 @@ impl Samples {
         self.histogram_starts.clear();
     }
 
-    fn fill_stored(&mut self, row: &ColumnsRow<'_>, with_starts: bool) {
+    fn fill_stored(&mut self, row: &ColumnsRow<'_>, with_starts: bool, view: ResetView) {
         self.clear();
         let starts = if with_starts { row.start_timestamps } else { &[] };
         if row.histograms.is_empty() && !row.values.iter().copied().any(is_stale) {
@@ -60,7 +61,7 @@ impl Samples {
             match row.histograms.get(at).and_then(Option::as_ref) {
                 Some(histogram) if !is_stale(histogram.sum) => {
                     self.histogram_times.push(*t);
-                    self.histograms.push(Arc::new(histogram.to_float()));
+                    self.histograms.push(Arc::new(read_histogram(row, at, histogram, view)));
                     self.histogram_starts.extend(start);
                 }
                 None if !is_stale(row.values[at]) => {
@@ -282,7 +283,10 @@ impl<'q> WindowRows<'q> {
         cx.check()?;
         self.position += 1;
         match &mut self.origin {
-            Origin::Stored { rows, with_starts } => samples.fill_stored(&rows.next()?, *with_starts),
+            Origin::Stored { rows, with_starts } => {
+                let view = rows.view();
+                samples.fill_stored(&rows.next()?, *with_starts, view);
+            }
             Origin::Computed { source, grid, row } => {
                 let before = cx.samples.held;
                 source.next(cx, row)?;

@@ -51,19 +51,28 @@ pub(crate) fn round(value: f64, nearest: f64) -> f64 {
     (value * inverse + 0.5).floor() / inverse
 }
 
-/// `value` held between two bounds; NaN stays NaN, and a NaN bound makes everything NaN.
+/// `value` held between two bounds; NaN stays NaN, and a NaN bound makes everything NaN but an infinity that it cannot
+/// change.
 pub(crate) fn clamp(value: f64, min: f64, max: f64) -> f64 {
     larger(min, smaller(max, value))
 }
 
-/// The smaller of two; NaN if one is, -0 below 0.
+/// The smaller of two, as Go has it: negative infinity if one is, else NaN if one is; -0 below 0.
 pub(crate) fn smaller(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
+    -larger(-a, -b)
 }
 
-/// The larger of two; NaN if one is, 0 above -0.
+/// The larger of two, as Go has it: infinity if one is, else NaN if one is; 0 above -0.
 pub(crate) fn larger(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+    if a == f64::INFINITY || b == f64::INFINITY {
+        f64::INFINITY
+    } else if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else if a == 0.0 && b == 0.0 {
+        if a.is_sign_negative() { b } else { a }
+    } else {
+        a.max(b)
+    }
 }
 
 /// What an arithmetic operator makes of two numbers; `None` for other operators.
@@ -109,6 +118,12 @@ mod tests {
         assert_eq!(round(0.16, 0.1), 0.2);
         assert_eq!(clamp(5.0, 0.0, 3.0), 3.0);
         assert!(clamp(f64::NAN, 0.0, 3.0).is_nan() && clamp(1.0, f64::NAN, 3.0).is_nan());
+        assert_eq!(clamp(f64::INFINITY, f64::NAN, f64::INFINITY), f64::INFINITY);
+        assert_eq!(
+            (larger(f64::NAN, 1.0).is_nan(), smaller(f64::NEG_INFINITY, f64::NAN)),
+            (true, f64::NEG_INFINITY)
+        );
+        assert!(smaller(0.0, -0.0).is_sign_negative() && larger(-0.0, 0.0).is_sign_positive());
         assert!(
             of_one("sgn").is_some_and(|f| f(-0.0).to_bits() == (-0.0_f64).to_bits() && f(f64::NAN).is_nan())
         );

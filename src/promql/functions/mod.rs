@@ -14,6 +14,7 @@ pub(crate) mod native_trim;
 pub(crate) mod numeric;
 pub(crate) mod over_time;
 pub(crate) mod rate;
+pub(crate) mod reset;
 pub(crate) mod sparse;
 pub(crate) mod time;
 

@@ -6,7 +6,8 @@ use crate::model::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Time
 
 use super::native::scaled;
 use super::rate::{Edges, Growth, StartPair, seconds};
-use super::sparse::{Combined, Sparse, is_reset};
+use super::reset::is_reset;
+use super::sparse::{Combined, Sparse};
 use super::{Note, Notes, Window};
 
 /// Notes what an addition or subtraction has found; `None` where the two do not go together.

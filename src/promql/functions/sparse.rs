@@ -5,13 +5,8 @@ use crate::model::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, FloatHistogram, Span
 use super::native::indexed;
 use super::numeric::CompensatedSum;
 
-/// Whether a counter began anew between two histograms.
-pub(crate) fn is_reset(current: &FloatHistogram, previous: &FloatHistogram) -> bool {
-    match current.counter_reset_hint {
-        CounterResetHint::Reset => return true,
-        CounterResetHint::NotReset => return false,
-        CounterResetHint::Unknown | CounterResetHint::Gauge => {}
-    }
+/// Whether a counter has less than before, whatever is said of it. The two may differ in buckets, bounds and zero bucket.
+pub(crate) fn is_less(current: &FloatHistogram, previous: &FloatHistogram) -> bool {
     if current.count < previous.count {
         return true;
     }

@@ -8,7 +8,7 @@ use crate::promql::parse::ast::{
 use crate::storage::LabelsNeeded;
 
 use super::duration;
-use super::needed::need_labels;
+use super::needed::{mark_statistics, need_labels};
 use super::node::{
     AggregateNode, BinaryNode, CallNode, Node, NodeKind, RangeNode, ReferenceTime, SelectorNode, SubqueryNode,
 };
@@ -64,6 +64,7 @@ const TIME_DEPENDENT: [&str; 15] = [
 pub(crate) fn plan(expr: &Expr, times: &QueryTimes) -> Result<Node, PlanError> {
     let (mut node, invariance) = Planner { times }.node(expr)?;
     need_labels(&mut node);
+    mark_statistics(&mut node);
     Ok(once_if(invariance.worthwhile, node))
 }
 
@@ -134,6 +135,7 @@ impl Planner<'_> {
             time: self.time(&selector.time)?,
             extension: selector.extension,
             labels_needed: LabelsNeeded::All,
+            statistics_only: false,
         })
     }
 

@@ -1,8 +1,8 @@
-//! Which labels selectors must tell: under an aggregation `by` some labels the others never show, and a store need not
-//! translate them.
+//! What selectors must tell. Under an aggregation `by` some labels the others never show, and a store need not translate
+//! them; under functions of counts and sums the buckets of native histograms do not.
 
 use crate::model::{METRIC_NAME, MatchOp};
-use crate::promql::parse::ast::{AggregateOp, RangeExtension};
+use crate::promql::parse::ast::{AggregateOp, BinaryOp, RangeExtension};
 use crate::storage::LabelsNeeded;
 
 use super::node::{AggregateNode, CallNode, Node, NodeKind, SelectorNode};
@@ -32,6 +32,53 @@ pub(super) fn need_labels(node: &mut Node) {
             aggregate.param.iter_mut().for_each(need_labels);
         }
         NodeKind::Call(call) => call.args.iter_mut().for_each(need_labels),
+    }
+}
+
+/// What stands around a selector.
+#[derive(Clone, Copy, Debug, Default)]
+struct Around {
+    /// A function of counts and sums.
+    statistics: bool,
+    /// Something that looks at buckets, or at resets that only buckets tell.
+    buckets: bool,
+}
+
+/// Marks the selectors of whose native histograms only counts and sums are seen.
+pub(super) fn mark_statistics(node: &mut Node) {
+    mark_below(node, Around::default());
+}
+
+fn mark_below(node: &mut Node, around: Around) {
+    let only = around.statistics && !around.buckets;
+    match &mut node.kind {
+        NodeKind::Number(_) | NodeKind::Text(_) => {}
+        NodeKind::Selector(selector) => selector.statistics_only = only,
+        NodeKind::Range(range) => range.selector.statistics_only = only,
+        NodeKind::Subquery(subquery) => mark_below(&mut subquery.expr, Around { buckets: true, ..around }),
+        NodeKind::StepInvariant(inner) | NodeKind::Negate(inner) => mark_below(inner, around),
+        NodeKind::Binary(binary) => {
+            let trims = matches!(binary.op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
+            let around = Around { buckets: around.buckets || trims, ..around };
+            mark_below(&mut binary.left, around);
+            mark_below(&mut binary.right, around);
+        }
+        NodeKind::Aggregate(aggregate) => {
+            mark_below(&mut aggregate.expr, around);
+            aggregate.param.iter_mut().for_each(|param| mark_below(param, around));
+        }
+        NodeKind::Call(call) => {
+            let around = match call.function.name {
+                "histogram_count" | "histogram_sum" | "histogram_avg" => {
+                    Around { statistics: true, ..around }
+                }
+                "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => {
+                    Around { buckets: true, ..around }
+                }
+                _ => around,
+            };
+            call.args.iter_mut().for_each(|arg| mark_below(arg, around));
+        }
     }
 }
 
@@ -122,6 +169,27 @@ mod tests {
         assert_eq!(needed("sum by (a) (rate(m[5m] @ 10)) / 2"), names(&["a"]));
         assert_eq!(needed("histogram_quantile(0.9, sum by (le) (rate(m[5m])))"), names(&["le"]));
         assert_eq!(needed("max_over_time(sum by (a) (m)[5m:1m])"), names(&["a"]));
+    }
+
+    #[test]
+    fn buckets_are_left_out_where_nothing_looks_at_them() {
+        let statistics_only = |query: &str| {
+            let expr = parse_expr(query, &ParserOptions::ALL).expect(query);
+            let mut node = plan(&expr, &QueryTimes { start: 0, end: 0, step_ms: 0 }).expect(query);
+            first_selector(&mut node).expect(query).statistics_only
+        };
+        for query in ["histogram_count(m)", "-histogram_sum(sum(rate(m[5m] @ 1)) + 1)"] {
+            assert!(statistics_only(query), "{query}");
+        }
+        for query in [
+            "m",
+            "histogram_count(rate(m[5m:1m]))",
+            "histogram_count(m </ 1)",
+            "histogram_quantile(0.5, histogram_sum(m))",
+            "max_over_time(histogram_count(m)[5m:1m])",
+        ] {
+            assert!(!statistics_only(query), "{query}");
+        }
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub(crate) struct SelectorNode {
     pub(crate) extension: RangeExtension,
     /// Which of its series' labels the result depends on.
     pub(crate) labels_needed: LabelsNeeded,
+    /// Of native histograms only counts and sums are looked at.
+    pub(crate) statistics_only: bool,
 }
 
 /// A selector with a range.

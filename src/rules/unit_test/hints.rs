@@ -61,8 +61,7 @@ impl Append for HintingAppend {
 fn set_hint(entry: &mut HistogramEntry, latest: &mut Latest) {
     let current = entry.histogram.to_float();
     let hint = match current.counter_reset_hint {
-        CounterResetHint::Gauge => CounterResetHint::Gauge,
-        CounterResetHint::Reset => CounterResetHint::Unknown,
+        stated @ (CounterResetHint::Gauge | CounterResetHint::Reset) => stated,
         CounterResetHint::Unknown | CounterResetHint::NotReset => match latest {
             Some((t, before)) if goes_on(&current, before) && same_day(entry.timestamp, *t) => {
                 CounterResetHint::NotReset

@@ -1,6 +1,6 @@
 //! The answer of an expression beside the one that must come.
 
-use crate::model::{Labels, format_float_e};
+use crate::model::{CounterResetHint, FloatHistogram, Labels, format_float_e};
 use crate::promql::parse::SequenceValue;
 use crate::promql::testlang::describe::describe;
 use crate::promql::testlang::load::parse_series;
@@ -59,12 +59,21 @@ fn expected_histogram(text: &str) -> Result<String, String> {
     }
 }
 
+/// Upstream's storage does not keep that a sender told of a reset.
+fn without_reset(histogram: &FloatHistogram) -> FloatHistogram {
+    let counter_reset_hint = match histogram.counter_reset_hint {
+        CounterResetHint::Reset => CounterResetHint::Unknown,
+        kept => kept,
+    };
+    FloatHistogram { counter_reset_hint, ..histogram.clone() }
+}
+
 /// The samples of an answer; a scalar is a sample without labels. The error is upstream's.
 pub(super) fn samples_of(value: QueryValue) -> Result<Vec<SeenSample>, String> {
     let seen = |labels, value| match value {
         SampleValue::Float(value) => SeenSample { labels, value, histogram: String::new() },
         SampleValue::Histogram(histogram) => {
-            SeenSample { labels, value: 0.0, histogram: describe(&histogram) }
+            SeenSample { labels, value: 0.0, histogram: describe(&without_reset(&histogram)) }
         }
     };
     match value {

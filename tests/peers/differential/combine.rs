@@ -142,7 +142,7 @@ impl Generator {
     fn unmatched(&mut self, operator: &'static str, left: Vector, right: Vector) -> Vector {
         let is_set = catalog::SETS.contains(&operator);
         let labels = self.some_labels(&left.labels);
-        let side = if is_set { "" } else { *self.random.pick(&["", " group_left", " group_right"]) };
+        let side = if is_set { "" } else { *self.random.pick(&["", " group_left()", " group_right()"]) };
         let word = *self.random.pick(&["on", "ignoring"]);
         let text =
             format!("{} {operator} {word}{}{side} {}", left.operand(), label_list(&labels), right.operand());
@@ -208,7 +208,8 @@ impl Generator {
         let flipped = self.random.chance(40);
         let side = if flipped { "group_right" } else { "group_left" };
         self.saw(&format!("matching:{side}"));
-        let extra = if self.random.chance(80) { "" } else { " (job)" };
+        // Parentheses, since an operand in parentheses behind it would be read as its labels.
+        let extra = if self.random.chance(80) { "()" } else { " (job)" };
         (format!(" on{} {side}{extra}", label_list(&right.labels)), flipped)
     }
 }

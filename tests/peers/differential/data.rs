@@ -244,10 +244,11 @@ fn sparse(shape: &mut Shape) -> Samples {
     floats(samples)
 }
 
-/// Values at the edges of what a float can be.
+/// Values at the edges of what a float can be, but none so small that it has fewer digits: Go's logarithm on x86-64 takes
+/// those for larger ones.
 fn odd(shape: &mut Shape) -> Samples {
     const VALUES: &[f64] =
-        &[f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.0, 1e100, -1e100, 5e-324, 1e-9];
+        &[f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.0, 1e100, -1e100, 1e-300, 1e-9];
     let often = [2, 10, 40, 95][shape.instance];
     let random = &mut shape.random;
     let value = |random: &mut Random| {

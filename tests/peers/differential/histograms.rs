@@ -52,7 +52,13 @@ impl Counts {
         }
     }
 
+    /// Counts some observations. With `negative` both sides have some from the first on: the peer's storage fills in
+    /// empty buckets that other histograms of the chunk have, and a quantile depends on whether a side is there at all.
     fn observe(&mut self, random: &mut Random, negative: bool) {
+        if negative && self.negative[BUCKETS - 1] == 0 {
+            self.negative[BUCKETS - 1] = 1;
+            self.positive[BUCKETS - 1] = 1;
+        }
         for _ in 0..random.between(0, 6) {
             let bucket = random.below(BUCKETS).min(random.below(BUCKETS));
             match random.below(6) {

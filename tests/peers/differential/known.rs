@@ -2,7 +2,7 @@
 //! the order in which its storage finds series. A difference that is none of these fails the trial.
 
 use super::judge::Difference::{self, Class, ErrorText, Missing, Samples, Series, Surplus};
-use super::query::Query;
+use super::query::{Query, When};
 
 /// A reason for a difference.
 pub(super) struct Reason {
@@ -19,6 +19,27 @@ const CHANGES: &[Reason] = &[
         explains: |query, difference| {
             let rates = query.uses("rate") || query.uses("increase");
             rates && query.has_histograms && matches!(difference, Samples(_) | Series(_))
+        },
+    },
+    Reason {
+        entry: "3.7.0: PromQL: Fix `info()` function on churning series. #17135, 3.8.0: #17199",
+        explains: |query, difference| {
+            let range = matches!(query.when, When::Range { .. });
+            query.uses("info") && range && matches!(difference, Samples(_) | Series(_))
+        },
+    },
+    Reason {
+        entry: "3.7.0: PromQL: Set native histogram to gauge type when subtracting or multiplying/dividing with negative factors. #17004",
+        explains: |query, difference| {
+            let subtracts = query.has("operator:-") || query.has("unary minus") || query.has("operator:*");
+            subtracts && query.has_histograms && says(difference, "this native histogram metric is not a")
+        },
+    },
+    Reason {
+        entry: "3.7.0: PromQL: Add warn-level annotations for counter reset conflicts in certain histogram operations. #17051 #17094",
+        explains: |query, difference| {
+            query.has_histograms
+                && matches!(difference, Surplus(text, _) if text.contains("conflicting counter resets"))
         },
     },
     Reason {
@@ -50,7 +71,9 @@ const CHANGES: &[Reason] = &[
                 || says(difference, "incompatible bucket layout")
                 || says(difference, "incompatible sample types")
                 || says(difference, "this native histogram metric is not");
-            query.text.contains("custom_changing") && (told || matches!(difference, Samples(_) | Series(_)))
+            let differ = query.text.contains("custom_changing")
+                || query.text.contains("custom") && query.text.contains("mixed");
+            differ && (told || matches!(difference, Samples(_) | Series(_)))
         },
     },
     Reason {
@@ -63,11 +86,42 @@ const CHANGES: &[Reason] = &[
         },
     },
     Reason {
+        entry: "3.9.0: PromQL: Fix collision in unary negation with non-overlapping series. #17708",
+        explains: |query, difference| match difference {
+            Class { peer, ours } => {
+                let alike = peer == "vector cannot contain metrics with the same labelset";
+                alike && ours.is_empty() && query.has("unary minus")
+            }
+            _ => false,
+        },
+    },
+    Reason {
+        entry: "3.9.0: PromQL: Fix collision in label_join and label_replace with non-overlapping series. #17703",
+        explains: |query, difference| match difference {
+            Class { peer, ours } => {
+                let alike = peer == "vector cannot contain metrics with the same labelset";
+                alike && ours.is_empty() && (query.uses("label_join") || query.uses("label_replace"))
+            }
+            _ => false,
+        },
+    },
+    Reason {
+        entry: "3.9.0: PromQL: Ensure that `rate`/`increase`/`delta` of histograms results in a gauge histogram. #17608",
+        explains: |query, difference| {
+            let grows = ["rate", "increase", "delta"].iter().any(|name| query.uses(name));
+            grows && query.has_histograms && says(difference, "this native histogram metric is not a")
+        },
+    },
+    Reason {
         entry: "3.9.0: PromQL: Do not panic while iterating over invalid histograms. #17559",
         explains: |query, difference| match difference {
             Class { peer, .. } => query.has_histograms && peer.contains("runtime error: index out of range"),
             _ => false,
         },
+    },
+    Reason {
+        entry: "3.10.0: PromQL: info function: fix series without identifying labels not being returned. #17898",
+        explains: |query, difference| query.uses("info") && matches!(difference, Series(_)),
     },
     Reason {
         entry: "3.10.0: PromQL: Fix PromQL `info()` function returning empty results when filtering by a label that exists on both the input metric and `target_info`. #17817",
@@ -109,7 +163,7 @@ const CHANGES: &[Reason] = &[
     },
 ];
 
-/// What is not defined, since it depends on the order of series.
+/// What upstream does not define, since it depends on the order of series or on the machine.
 const ORDER: &[Reason] = &[
     Reason {
         entry: "order of series: which two of the duplicates an error names",
@@ -133,9 +187,15 @@ const ORDER: &[Reason] = &[
         },
     },
     Reason {
-        entry: "order of series: last digits of `stddev` and `stdvar` decide a comparison",
+        entry: "order of series: last digits of `stddev` and `stdvar` decide",
         explains: |query, difference| {
-            query.deviates() && query.compares() && matches!(difference, Samples(_) | Series(_))
+            query.deviates() && query.is_steep() && matches!(difference, Samples(_) | Series(_))
+        },
+    },
+    Reason {
+        entry: "last digits of Go's own elementary functions decide",
+        explains: |query, difference| {
+            query.is_transcendental() && query.is_steep() && matches!(difference, Samples(_) | Series(_))
         },
     },
 ];

@@ -38,7 +38,7 @@ const TELLING_PERCENT_MIN: u64 = 60;
 const DEVIATION_TOLERANCE: f64 = 1e-6;
 /// How often a query is asked again where the answers differ: the peer shares memory between native histograms of one
 /// query in a way that now and then shows in its answer.
-const REPEATS: usize = 4;
+const REPEATS: usize = 8;
 /// How much of an answer is printed, where more than one query is asked.
 const SHOWN_CHARACTERS: usize = 700;
 /// How many differences are printed in full.
@@ -155,6 +155,7 @@ impl Trial {
                 .map(|one| (one, known::reason(&query, one)))
                 .partition(|(_, reason)| reason.is_some());
             if repeat < REPEATS && !unexplained.is_empty() {
+                self.disturb_peer();
                 continue;
             }
             self.repeated += u64::from(repeat > 0 && unexplained.is_empty());
@@ -169,6 +170,15 @@ impl Trial {
             }
             break;
         }
+    }
+
+    /// Another query, so that the peer's memory is not as it was.
+    fn disturb_peer(&mut self) {
+        let at = ((data::START_MS + data::SPAN_MS) / 1000).to_string();
+        let fields =
+            [("query", "sum_over_time({__name__=~\"native.*|custom.*\"}[1h])".to_owned()), ("time", at)];
+        call(&mut self.peer, "/api/v1/query", &fields);
+        std::thread::sleep(Duration::from_millis(100));
     }
 
     fn told(&self, number: u64, query: &Query, difference: &Difference, answers: [&Answer; 2]) -> String {

@@ -14,6 +14,9 @@ pub(super) enum When {
     Range { start: i64, end: i64, step: i64 },
 }
 
+/// Functions of one number that are exact, or correctly rounded, everywhere.
+const EXACT: &[&str] = &["abs", "ceil", "deg", "floor", "rad", "sgn", "sqrt"];
+
 /// What is asked of both servers.
 #[derive(Clone, Debug)]
 pub(super) struct Query {
@@ -55,14 +58,38 @@ impl Query {
         self.made_of.contains(&format!("function:{function}"))
     }
 
-    /// Whether it has an aggregation that adds up without compensation.
-    pub(super) fn deviates(&self) -> bool {
-        ["stddev", "stdvar"].iter().any(|name| self.made_of.contains(&format!("aggregation:{name}")))
+    /// Whether a construct of that name is in it.
+    pub(super) fn has(&self, construct: &str) -> bool {
+        self.made_of.contains(construct)
     }
 
-    /// Whether it compares, so that the last digits of a value may decide about a sample.
+    /// Whether it has an aggregation that adds up without compensation.
+    pub(super) fn deviates(&self) -> bool {
+        self.has("aggregation:stddev") || self.has("aggregation:stdvar")
+    }
+
+    /// Whether it has a function or an operator that Go computes by formulas of its own.
+    pub(super) fn is_transcendental(&self) -> bool {
+        let functions = catalog::ELEMENTWISE.iter().filter(|name| !EXACT.contains(name));
+        self.has("operator:^")
+            || self.has("operator:atan2")
+            || functions.into_iter().any(|name| self.uses(name))
+    }
+
+    /// Whether it compares.
     pub(super) fn compares(&self) -> bool {
-        catalog::COMPARISONS.iter().any(|operator| self.made_of.contains(&format!("operator:{operator}")))
+        catalog::COMPARISONS.iter().any(|operator| self.has(&format!("operator:{operator}")))
+    }
+
+    /// Whether the last digits of a value may decide about a sample, or grow into its first.
+    pub(super) fn is_steep(&self) -> bool {
+        let steps = [
+            "floor", "ceil", "round", "changes", "resets", "tan", "sin", "cos", "sgn", "exp", "sinh", "cosh",
+        ];
+        let growth = ["operator:%", "operator:^", "operator:-", "aggregation:count_values"];
+        self.compares()
+            || catalog::DATE.iter().chain(&steps).any(|name| self.uses(name))
+            || growth.iter().any(|name| self.has(name))
     }
 
     /// Path and fields of the API's call.
