@@ -129,19 +129,28 @@ impl<'a> Reader<'a> {
         assert!(key < 0x80, "fields below 16 have keys of one byte");
         let key = key | WireType::Bytes.number();
         let start = self.at;
-        while self.body[self.at..self.end].first() == Some(&key) {
-            let before = self.at;
-            self.at += 1;
-            let len = self.raw_varint(self.message).ok().and_then(|len| usize::try_from(len).ok());
-            match len.filter(|len| *len <= self.end - self.at) {
-                Some(len) => self.at += len,
-                None => {
-                    self.at = before;
-                    break;
-                }
+        let message = &self.body[..self.end];
+        while let Some(&[first, len]) = message.get(self.at..).and_then(|rest| rest.first_chunk()) {
+            let next = self.at + 2 + usize::from(len);
+            if first == key && len < 0x80 && next <= message.len() {
+                self.at = next;
+            } else if first != key || !self.step_over() {
+                break;
             }
         }
         &self.body[start..self.at]
+    }
+
+    /// Steps over a field with a length, its key a single byte; `false` where it is cut off.
+    fn step_over(&mut self) -> bool {
+        let before = self.at;
+        self.at += 1;
+        let len = self.raw_varint(self.message).ok().and_then(|len| usize::try_from(len).ok());
+        match len.filter(|len| *len <= self.end - self.at) {
+            Some(len) => self.at += len,
+            None => self.at = before,
+        }
+        self.at > before
     }
 
     /// Bytes of this message that are left.
@@ -483,13 +492,15 @@ mod tests {
 
     #[test]
     fn leading_fields_are_taken_whole() {
-        let body = [0x0a, 1, b'a', 0x0a, 0, 0x12, 0, 0x0a, 1, b'b', 0x0a, 9];
+        let mut body = vec![0x0a, 1, b'a', 0x0a, 0x82, 1];
+        body.extend_from_slice(&[b'x'; 130]);
+        body.extend_from_slice(&[0x0a, 0, 0x12, 0, 0x0a, 1, b'b', 0x0a, 9]);
         let mut reader = Reader::new(&body, "test");
-        assert_eq!((reader.leading(1), reader.offset()), (&body[..5], 5));
+        assert_eq!((reader.leading(1), reader.offset()), (&body[..138], 138));
         assert_eq!(reader.leading(1), b"");
-        reader.skip_to(7);
+        reader.skip_to(140);
         // The last one is cut off.
-        assert_eq!(reader.leading(1), &body[7..10]);
+        assert_eq!(reader.leading(1), &body[140..143]);
         let tag = only_tag(&mut reader);
         assert!(reader.bytes(tag, "one").is_err());
     }

@@ -37,7 +37,7 @@ pub(super) fn decode_with(
 ) -> Result<Decoded, WriteRequestError> {
     match protocol {
         Protocol::V1 => v1::decode(plain, Some(recall)),
-        Protocol::V2 => decode_v2(plain),
+        Protocol::V2 => v2::decode(plain, Some(recall)),
     }
 }
 
@@ -48,5 +48,5 @@ pub fn decode_v1(plain: &[u8]) -> Result<Decoded, WriteRequestError> {
 
 /// Decodes an `io.prometheus.write.v2.Request`, of any generation of its start timestamps.
 pub fn decode_v2(plain: &[u8]) -> Result<Decoded, WriteRequestError> {
-    v2::decode(plain)
+    v2::decode(plain, None)
 }

@@ -43,7 +43,7 @@ pub(super) struct Remembered {
 impl RawSeries {
     /// Adds the next series; whether there is room for another.
     pub(super) fn push(&mut self, labels: &[u8], end: usize) -> bool {
-        self.raw.push(RawLabels(xxh3_128_with_secret(labels, key())));
+        self.raw.push(hash_raw(labels));
         self.ends.push(end);
         self.raw.len() < REMEMBERED_MAX
     }
@@ -76,6 +76,11 @@ impl Recall<'_> {
         let handles = self.store.known_series(self.tenant, &asked.raw);
         Answers { asked, handles }
     }
+}
+
+/// The hash of raw labels.
+pub(super) fn hash_raw(bytes: &[u8]) -> RawLabels {
+    RawLabels(xxh3_128_with_secret(bytes, key()))
 }
 
 /// Drawn once a process.

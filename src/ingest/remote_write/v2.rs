@@ -7,16 +7,22 @@ use std::collections::HashSet;
 
 use crate::ingest::protobuf::{ProtobufError, Reader};
 use crate::model::{Label, METRIC_NAME, Metadata, MetricType, Timestamp};
-use crate::storage::FloatEntry;
+use crate::storage::{FloatEntry, RawLabels, SeriesHandle};
 
 use super::WriteRequestError;
 use super::assemble::{Assembler, ENTRIES_MAX, check_room};
 use super::decode::Decoded;
 use super::problems::Shown;
+use super::recall::{Answers, RawSeries, Recall, Remembered, hash_raw};
 use super::{histogram, v1};
 
 /// Most references that a message repeats.
 const REFERENCES_SHOWN_MAX: usize = 64;
+
+/// Fields of a series.
+const LABELS: u32 = 1;
+const SAMPLES: u32 = 2;
+const METADATA: u32 = 5;
 
 const MESSAGE: &str = "io.prometheus.write.v2.Request";
 
@@ -112,7 +118,8 @@ struct Decoder<'a> {
     metadata_seen: HashSet<(&'a str, MetadataRefs)>,
 }
 
-pub(super) fn decode(plain: &[u8]) -> Result<Decoded, WriteRequestError> {
+/// `recall`: knows series by their labels' symbols, which are not looked up and sorted then.
+pub(super) fn decode(plain: &[u8], recall: Option<&Recall<'_>>) -> Result<Decoded, WriteRequestError> {
     let (symbols, has_series) = Symbols::read(plain)?;
     if has_series && symbols.get(0) != Some(Some("")) {
         let first = match symbols.get(0) {
@@ -122,6 +129,10 @@ pub(super) fn decode(plain: &[u8]) -> Result<Decoded, WriteRequestError> {
         };
         return Err(WriteRequestError::FirstSymbol(first));
     }
+    let known = match recall {
+        Some(recall) => recall.ask(raw_labels(plain, &symbols)?),
+        None => Answers::default(),
+    };
     let mut decoder = Decoder {
         symbols,
         assembler: Assembler::default(),
@@ -129,27 +140,130 @@ pub(super) fn decode(plain: &[u8]) -> Result<Decoded, WriteRequestError> {
         exemplars: Vec::new(),
         metadata_seen: HashSet::new(),
     };
+    decoder.assembler.begin_request(known.len());
+    let mut number = 0;
     let mut request = Reader::new(plain, MESSAGE);
     while let Some(tag) = request.next_tag()? {
-        match tag.field {
-            5 => decoder.read_series(request.message(tag, "timeseries")?)?,
-            _ => request.skip(tag)?,
+        if tag.field != 5 {
+            request.skip(tag)?;
+            continue;
+        }
+        let series = request.message(tag, "timeseries")?;
+        let origin = known.get(number);
+        number += 1;
+        let is_read = match origin.and_then(|origin| Some((origin.end, origin.handle?))) {
+            Some((end, handle)) => decoder.read_known(series.clone(), end, handle)?,
+            None => false,
+        };
+        if !is_read {
+            decoder.read_series(series, origin)?;
         }
     }
     Ok(decoder.assembler.decoded)
 }
 
+/// Most references of a series that is asked for; one with more is read in full each time.
+const RECALLED_REFERENCES_MAX: usize = 1_024;
+
+/// Hashes of the labels of each series: of the hashes of their symbols, since the numbers of symbols differ from request
+/// to request.
+fn raw_labels(plain: &[u8], symbols: &Symbols<'_>) -> Result<RawSeries, WriteRequestError> {
+    // What is not UTF-8 stands for a text that no label can have.
+    const NO_TEXT: &[u8] = b"\xff";
+    let hashes: Vec<RawLabels> =
+        symbols.0.iter().map(|text| hash_raw(text.map_or(NO_TEXT, str::as_bytes))).collect();
+    let none = hash_raw(NO_TEXT);
+    let mut found = RawSeries::default();
+    let (mut references, mut bytes): (Vec<u32>, Vec<u8>) = (Vec::new(), Vec::new());
+    let mut request = Reader::new(plain, MESSAGE);
+    while let Some(tag) = request.next_tag()? {
+        if tag.field != 5 {
+            request.skip(tag)?;
+            continue;
+        }
+        let mut series = request.message(tag, "timeseries")?;
+        references.clear();
+        bytes.clear();
+        if let Some(tag) = series.next_tag()?.filter(|tag| tag.field == LABELS) {
+            read_references(&mut series, tag, "timeseries.labels_refs", &mut references)?;
+        }
+        // An end before the labels' says that the hash is not theirs.
+        let mut end = 0;
+        if references.len() <= RECALLED_REFERENCES_MAX {
+            for reference in &references {
+                let hash = usize::try_from(*reference).ok().and_then(|at| hashes.get(at)).unwrap_or(&none);
+                bytes.extend_from_slice(&hash.0.to_le_bytes());
+            }
+            end = series.offset();
+        }
+        if !found.push(&bytes, end) {
+            break;
+        }
+    }
+    Ok(found)
+}
+
 impl<'a> Decoder<'a> {
-    fn read_series(&mut self, mut series: Reader<'a>) -> Result<(), WriteRequestError> {
+    /// Reads a series that is known by the references that end at byte `end`. Answers `false`, and leaves nothing of it,
+    /// where something is amiss or more is inside than floats and metadata.
+    fn read_known(
+        &mut self,
+        series: Reader<'a>,
+        end: usize,
+        handle: SeriesHandle,
+    ) -> Result<bool, WriteRequestError> {
+        let mut labels = series.clone();
+        let mut series = series;
+        let mut metadata = MetadataRefs::default();
+        let mut is_plain = end > series.offset();
+        self.assembler.begin_series();
+        series.skip_to(end.max(series.offset()));
+        while is_plain && let Some(tag) = series.next_tag()? {
+            match tag.field {
+                SAMPLES => {
+                    let sample = read_sample(series.message(tag, "timeseries.samples")?)?;
+                    self.assembler.push_float(sample)?;
+                }
+                METADATA => read_metadata(series.message(tag, "timeseries.metadata")?, &mut metadata)?,
+                _ => is_plain = false,
+            }
+        }
+        let unit = self.symbols.metadata_text("unit_ref", metadata.unit);
+        let help = self.symbols.metadata_text("help_ref", metadata.help);
+        let (true, 1.., Ok(unit), Ok(help)) = (is_plain, self.assembler.samples_seen(), unit, help) else {
+            self.assembler.drop_series();
+            return Ok(false);
+        };
+        self.assembler.end_known(handle);
+        if metadata != MetadataRefs::default() {
+            self.references.clear();
+            let tag = labels.next_tag()?.expect("a known series begins with labels");
+            read_references(&mut labels, tag, "timeseries.labels_refs", &mut self.references)?;
+            let resolved = self.symbols.labels(&self.references, &mut self.assembler.labels);
+            assert!(resolved.is_ok(), "the labels of a known series are sound");
+            self.push_metadata(metadata, help, unit)?;
+        }
+        Ok(true)
+    }
+
+    fn read_series(
+        &mut self,
+        mut series: Reader<'a>,
+        origin: Option<Remembered>,
+    ) -> Result<(), WriteRequestError> {
         let mut metadata = MetadataRefs::default();
         let mut created: Timestamp = 0;
+        let mut labels_end = series.offset();
         self.assembler.begin_series();
         self.references.clear();
         self.exemplars.clear();
         while let Some(tag) = series.next_tag()? {
             match tag.field {
-                1 => read_references(&mut series, tag, "timeseries.labels_refs", &mut self.references)?,
-                2 => {
+                LABELS => {
+                    read_references(&mut series, tag, "timeseries.labels_refs", &mut self.references)?;
+                    labels_end = series.offset();
+                }
+                SAMPLES => {
                     let sample = read_sample(series.message(tag, "timeseries.samples")?)?;
                     self.assembler.push_float(sample)?;
                 }
@@ -161,7 +275,7 @@ impl<'a> Decoder<'a> {
                     check_room(self.exemplars.len(), ENTRIES_MAX / 4, "exemplars")?;
                     self.exemplars.push(read_exemplar(series.message(tag, "timeseries.exemplars")?)?);
                 }
-                5 => read_metadata(series.message(tag, "timeseries.metadata")?, &mut metadata)?,
+                METADATA => read_metadata(series.message(tag, "timeseries.metadata")?, &mut metadata)?,
                 6 => created = series.int64(tag, "timeseries.created_timestamp")?,
                 _ => series.skip(tag)?,
             }
@@ -169,11 +283,17 @@ impl<'a> Decoder<'a> {
         if created != 0 {
             self.assembler.set_start(created);
         }
-        self.end_series(metadata)
+        // References behind the samples are not in the hash.
+        let raw = origin.filter(|origin| origin.end >= labels_end).map(|origin| origin.raw);
+        self.end_series(metadata, raw)
     }
 
     /// Ends a series, or takes it out again and says why.
-    fn end_series(&mut self, metadata: MetadataRefs) -> Result<(), WriteRequestError> {
+    fn end_series(
+        &mut self,
+        metadata: MetadataRefs,
+        raw: Option<RawLabels>,
+    ) -> Result<(), WriteRequestError> {
         let samples = self.assembler.samples_seen();
         let resolved = self.symbols.labels(&self.references, &mut self.assembler.labels);
         if let Err(error) = resolved {
@@ -189,7 +309,7 @@ impl<'a> Decoder<'a> {
         };
         // Exemplars are put in first: the series ends with what is in the batch then.
         let exemplar_problems = self.push_exemplars()?;
-        if let Err(problem) = self.assembler.end_series(None) {
+        if let Err(problem) = self.assembler.end_series(raw) {
             let Assembler { decoded, labels, .. } = &mut self.assembler;
             decoded.problems.push(|| problem.describe(labels));
             decoded.samples_with_invalid_labels += samples as u64;

@@ -44,6 +44,49 @@ fn request(value: f64) -> Vec<u8> {
     bytes
 }
 
+/// The same for protocol 2.0, with metadata; the numbers of its symbols are others for each `value`.
+fn request_2(value: f64) -> Vec<u8> {
+    let own = format!("only in {value}");
+    let texts =
+        ["", &own, "__name__", "up", "job", "node", "twice", "help", "with_exemplar", "id", "1", "late"];
+    let number = |text: &str| texts.iter().position(|known| *known == text).expect("it is listed") as u32;
+    let timed = |labels: &[&str], value: f64| v2::TimeSeries {
+        labels_refs: labels.iter().map(|text| number(text)).collect(),
+        samples: vec![v2::Sample { value, timestamp: NOW + value as i64, start_timestamp: 0 }],
+        ..Default::default()
+    };
+    let described = v2::Metadata { r#type: 1, help_ref: number("help"), unit_ref: 0 };
+    let exemplar = v2::Exemplar {
+        labels_refs: vec![number("id"), number("1")],
+        value: 1.0,
+        timestamp: NOW + value as i64,
+    };
+    let odd = timed(&["__name__", "up", "job"], value);
+    let message = v2::Request {
+        symbols: texts.map(str::to_owned).to_vec(),
+        timeseries: vec![
+            v2::TimeSeries { metadata: Some(described), ..timed(&["__name__", "up", "job", "node"], value) },
+            timed(&["job", "node", "__name__", "twice"], value + 1.0),
+            timed(&["job", "node"], value),
+            timed(&["__name__", "up", "job", "node", "job", "twice"], value),
+            v2::TimeSeries { exemplars: vec![exemplar], ..timed(&["__name__", "with_exemplar"], value) },
+            v2::TimeSeries { samples: Vec::new(), ..timed(&["__name__", "up", "job", "node"], value) },
+            timed(&["__name__", &own], value),
+            odd,
+            v2::TimeSeries { labels_refs: vec![number("__name__"), 99], ..timed(&[], value) },
+        ],
+    };
+    let mut bytes = message.encode_to_vec();
+    // Labels in front of the sample and behind it: the ones in front are those of another series.
+    let late = v2::TimeSeries { labels_refs: vec![number("late"), number("1")], ..Default::default() };
+    let mut late_series = timed(&["__name__", "up", "job", "node"], value + 2.0).encode_to_vec();
+    late_series.extend_from_slice(&late.encode_to_vec());
+    bytes.push(5 << 3 | 2);
+    bytes.push(u8::try_from(late_series.len()).expect("a short series"));
+    bytes.extend_from_slice(&late_series);
+    bytes
+}
+
 fn open(options: DatabaseOptions) -> Arc<Database> {
     Database::open(options).expect("the directory is free")
 }
@@ -54,9 +97,13 @@ fn requests_mean_the_same_the_first_time_and_later() {
     // Each group begins a new log file, which defines known series anew.
     let options = || DatabaseOptions { log_file_bytes: 1, ..DatabaseOptions::new(directory.path()) };
     let (database, plain) = (open(options()), MemoryStore::default());
-    for round in 0..4 {
-        let body = request(f64::from(round * 10));
-        let (found, expected) = (send(&*database, Protocol::V1, &body), send(&plain, Protocol::V1, &body));
+    for round in 0..8 {
+        let value = f64::from(round * 10);
+        let (protocol, body) = match round % 2 {
+            0 => (Protocol::V1, request(value)),
+            _ => (Protocol::V2, request_2(value)),
+        };
+        let (found, expected) = (send(&*database, protocol, &body), send(&plain, protocol, &body));
         assert_eq!(expected.status, 400);
         assert_eq!(found, expected, "round {round}");
         assert_eq!(dump(&*database), dump(&plain), "round {round}");
