@@ -314,3 +314,114 @@ perdura_gpu_up{} 1
 "#;
     assert_eq!(text, expected.replace("{}", labels));
 }
+
+/// Names and labels: the exporter's `expcollector.go`, `render_metrics.go` and DCGM 4.6's `dcgm_fields.h`.
+#[test]
+fn names_may_be_the_later_ones_and_labels_the_earlier_ones() {
+    use super::super::naming::Names;
+    let gpu = || {
+        whole(
+            identity(0, "GPU-a", "B", "M", "550.54.15"),
+            &[(Field::GpuTemp, Value::Int(40)), (Field::SmClock, Value::Int(5))],
+        )
+    };
+    let counters = concat!(
+        "DCGM_FI_DRIVER_VERSION, label, Driver Version\n",
+        "DCGM_FI_DEV_SM_CLOCK, gauge, c\n",
+        "DCGM_FI_DEV_GPU_TEMP, gauge, t\n"
+    );
+    let series = |names: &str, is_old_namespace| -> Vec<String> {
+        let names: Names = names.parse().expect("the names are known");
+        let naming = Naming { names, is_old_namespace, ..Naming::default() };
+        let text = text(vec![gpu()], counters, &naming);
+        text.lines().filter(|line| line.starts_with("DCGM_")).map(str::to_owned).collect()
+    };
+    let labels = |uuid: &str, version: &str| {
+        format!(
+            r#"{{gpu="0",{uuid}="GPU-a",pci_bus_id="B",device="nvidia0",modelName="M",{version}="550.54.15"}}"#
+        )
+    };
+    let (old, new) = ("DCGM_FI_DRIVER_VERSION", "DCGM_FI_SYSTEM_DRIVER_VERSION");
+    assert_eq!(
+        series("dcgm-4.6", false),
+        [
+            format!("DCGM_FI_DEV_SM_CLOCK{} 5", labels("UUID", new)),
+            format!("DCGM_FI_DEV_GPU_TEMP_CELSIUS{} 40", labels("UUID", new)),
+        ]
+    );
+    assert_eq!(
+        series("dcgm,dcgm-4.6", true),
+        [
+            format!("DCGM_FI_DEV_SM_CLOCK{} 5", labels("uuid", old)),
+            format!("DCGM_FI_DEV_GPU_TEMP_CELSIUS{} 40", labels("uuid", old)),
+            format!("DCGM_FI_DEV_GPU_TEMP{} 40", labels("uuid", old)),
+        ],
+        "what kept its name is there once"
+    );
+}
+
+/// Labels: the exporter's `expcollector.go`, `xid_collector.go` and `clock_events_collector.go`.
+#[test]
+fn counts_over_windows_say_how_long_they_are() {
+    let mut xids = XidHistory::default();
+    xids.record(79, 0);
+    let values = [(Field::ClocksEventReasons, Value::Int(0b101))];
+    let sick = GpuState { xids: Some(xids), ..whole(identity(0, "GPU-a", "B", "M", ""), &values) };
+    let fine = GpuState {
+        xids: Some(XidHistory::default()),
+        ..whole(identity(1, "GPU-b", "B", "M", ""), &[(Field::ClocksEventReasons, Value::Int(0))])
+    };
+    let counters = concat!(
+        "DCGM_EXP_XID_ERRORS_COUNT, counter, reported XIDs during last window\n",
+        "DCGM_EXP_CLOCK_EVENTS_COUNT, counter, reported clock events\n"
+    );
+    let text = of_dcgm(&text(vec![sick, fine], counters, &Naming::default()));
+    let a = r#"gpu="0",UUID="GPU-a",pci_bus_id="B",device="nvidia0",modelName="M""#;
+    let b = r#"gpu="1",UUID="GPU-b",pci_bus_id="B",device="nvidia1",modelName="M""#;
+    let expected = format!(
+        r#"# HELP DCGM_EXP_XID_ERRORS_COUNT reported XIDs during last window
+# TYPE DCGM_EXP_XID_ERRORS_COUNT counter
+DCGM_EXP_XID_ERRORS_COUNT{{{a},window_size_in_ms="300000",xid="79"}} 1
+DCGM_EXP_XID_ERRORS_COUNT{{{b},window_size_in_ms="300000"}} 0
+# HELP DCGM_EXP_CLOCK_EVENTS_COUNT reported clock events
+# TYPE DCGM_EXP_CLOCK_EVENTS_COUNT counter
+DCGM_EXP_CLOCK_EVENTS_COUNT{{{a},clock_event="gpu_idle",window_size_in_ms="300000"}} 1
+DCGM_EXP_CLOCK_EVENTS_COUNT{{{a},clock_event="power_cap",window_size_in_ms="300000"}} 1
+DCGM_EXP_CLOCK_EVENTS_COUNT{{{b},window_size_in_ms="300000"}} 0
+"#
+    );
+    assert_eq!(text, expected);
+}
+
+/// `increase()` of a page sees the first XID only where a 0 was there before.
+#[test]
+fn a_page_has_well_known_xids_at_zero() {
+    let mut xids = XidHistory::default();
+    xids.record(79, 0);
+    xids.record(1_000, 0);
+    let gpu = GpuState { xids: Some(xids), ..whole(identity(0, "GPU-a", "B", "M", ""), &[]) };
+    let naming = Naming { has_xids_at_zero: true, ..Naming::default() };
+    let text = text(vec![gpu], "DCGM_FI_DEV_XID_ERRORS, gauge, x", &naming);
+    let counts: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("perdura_gpu_xid_errors_total")).collect();
+    let has =
+        |xid: u64, count: u64| counts.iter().any(|line| line.ends_with(&format!("xid=\"{xid}\"}} {count}")));
+    assert!(has(79, 1) && has(1_000, 1) && has(31, 0) && !has(79, 0), "{text}");
+    assert_eq!(text.matches("last_seen_timestamp_seconds{").count(), 2, "of those that came alone");
+}
+
+/// A series is known again by the place of its labels while they stay the same.
+#[test]
+fn labels_are_kept_from_round_to_round() {
+    use super::super::namer::Namer;
+    let snapshot = |driver: &str| Snapshot {
+        gpus: vec![whole(identity(0, "GPU-a", "B", "M", driver), &[(Field::GpuTemp, Value::Int(1))])],
+        ..Snapshot::default()
+    };
+    let mut namer = Namer::new(Counters::default(), Naming::default());
+    let first = namer.families(&snapshot("1"));
+    let second = namer.families(&snapshot("1"));
+    assert!(Arc::ptr_eq(&first.bases[0], &second.bases[0]));
+    let third = namer.families(&snapshot("2"));
+    assert!(!Arc::ptr_eq(&second.bases[0], &third.bases[0]) && second.bases[0] != third.bases[0]);
+}
