@@ -252,7 +252,15 @@ fn storage(out: &mut Exposition, stats: &DatabaseStats) {
             "gauge",
             stats.damaged_records,
         ),
-        ("perdura_damaged_segments", "Segments that could not be opened.", "gauge", stats.damaged_segments),
+        (
+            "perdura_damaged_segments",
+            "Segments that could not be opened, or of which some cannot be read.",
+            "gauge",
+            stats.damaged_segments,
+        ),
+        ("perdura_flushed_bytes_total", "Bytes that flushes wrote.", "counter", stats.flushed_bytes),
+        ("perdura_compacted_bytes_total", "Bytes that compactions wrote.", "counter", stats.compacted_bytes),
+        ("perdura_deletions", "Deletions that still hide something.", "gauge", stats.deletions),
         ("perdura_flushes_total", "Flushes of the head to segments.", "counter", stats.flushes),
         ("perdura_flush_failures_total", "Flushes that failed.", "counter", stats.flush_failures),
         (
@@ -304,6 +312,36 @@ fn heads_of_upstream(out: &mut Exposition, stats: &DatabaseStats) {
             "Total number of compactions that failed for the partition.",
             "counter",
             stats.compaction_failures as f64,
+        ),
+        (
+            "prometheus_tsdb_time_retentions_total",
+            "The number of times that blocks were deleted because the maximum time limit was exceeded.",
+            "counter",
+            stats.time_retentions as f64,
+        ),
+        (
+            "prometheus_tsdb_size_retentions_total",
+            "The number of times that blocks were deleted because the maximum number of bytes was exceeded.",
+            "counter",
+            stats.size_retentions as f64,
+        ),
+        (
+            "prometheus_tsdb_retention_limit_bytes",
+            "Max number of bytes to be retained in the tsdb blocks, configured 0 means disabled",
+            "gauge",
+            stats.retention.bytes as f64,
+        ),
+        (
+            "prometheus_tsdb_retention_limit_percentage",
+            "Max percentage of total storage space to be retained in the tsdb blocks, configured 0 means disabled",
+            "gauge",
+            stats.retention.percentage,
+        ),
+        (
+            "prometheus_tsdb_retention_limit_seconds",
+            "How long to retain samples in storage.",
+            "gauge",
+            stats.retention.time_ms as f64 / 1_000.0,
         ),
         (
             "prometheus_tsdb_exemplar_exemplars_appended_total",

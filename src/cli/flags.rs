@@ -103,6 +103,12 @@ const FLAGS: &[Flag] = &[
     served("web.max-connections", Value, "512", "Most connections at a time"),
     server("storage.tsdb.path", Value, "data/", "Directory of the database"),
     server("storage.tsdb.retention.time", Value, "15d", "How long samples are kept; 0 keeps them forever"),
+    server(
+        "storage.tsdb.retention.size",
+        Value,
+        "0B",
+        "Most bytes that are kept, such as 512MB; 0 for any number",
+    ),
     served("wal-sync", Value, "always", "When a write is durable: always, interval=DURATION, never"),
     server("query.lookback-delta", Value, "5m", "How far an instant selector looks back"),
     server("query.timeout", Value, "2m", "Longest that a query may run"),
@@ -200,7 +206,6 @@ const FLAGS: &[Flag] = &[
     read_only("storage.tsdb.max-block-duration", Value, ""),
     read_only("storage.tsdb.max-block-chunk-segment-size", Value, "0B"),
     read_only("storage.tsdb.wal-segment-size", Value, "0B"),
-    read_only("storage.tsdb.retention.size", Value, "0B"),
     read_only("storage.tsdb.no-lockfile", Switch, "false"),
     read_only("storage.tsdb.allow-overlapping-compaction", Switch, "true"),
     read_only("storage.tsdb.wal-compression", Switch, "true"),
@@ -256,6 +261,7 @@ pub(super) struct Flags {
     pub(super) unserved: Vec<&'static str>,
     /// Flags that were given and belong to the other role, in the order in which they were given.
     misplaced: Vec<&'static str>,
+    given: Vec<&'static str>,
 }
 
 impl Flags {
@@ -272,6 +278,7 @@ impl Flags {
         Ok(Self {
             role,
             misplaced: misplaced(role, &matches),
+            given: FLAGS.iter().filter(|flag| given(flag)).map(|flag| flag.name).collect(),
             values: FLAGS.iter().map(|flag| (flag.name, values(&matches, flag))).collect(),
             unserved: FLAGS
                 .iter()
@@ -294,6 +301,11 @@ impl Flags {
     /// The value of a flag; the last one if it was repeated.
     pub(super) fn get(&self, name: &str) -> &str {
         self.all(name).last().map_or("", String::as_str)
+    }
+
+    /// Whether a flag was given.
+    pub(super) fn is_given(&self, name: &str) -> bool {
+        self.given.contains(&name)
     }
 
     /// All values of a flag.

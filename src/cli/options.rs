@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::db::WalSync;
+use crate::db::{Retention, WalSync};
 use crate::http::HttpOptions;
 use crate::model::{RegexMatcher, format_duration, parse_duration};
 use crate::notify::NotifierOptions;
@@ -63,7 +63,7 @@ pub(super) struct ServeOptions {
     pub(super) config_file: Option<PathBuf>,
     pub(super) listen_addresses: Vec<String>,
     pub(super) storage_path: PathBuf,
-    pub(super) retention_ms: i64,
+    pub(super) retention: Retention,
     pub(super) wal_sync: WalSync,
     pub(super) engine: EngineOptions,
     pub(super) notifier: NotifierOptions,
@@ -96,7 +96,7 @@ impl ServeOptions {
             config_file: Some(flags.get("config.file")).filter(|path| !path.is_empty()).map(PathBuf::from),
             listen_addresses: flags.all("web.listen-address").to_vec(),
             storage_path: PathBuf::from(flags.get("storage.tsdb.path")),
-            retention_ms: duration_ms(flags, "storage.tsdb.retention.time")?,
+            retention: retention(flags)?,
             wal_sync: wal_sync(flags.get("wal-sync"))?,
             http: http_options(flags, per_step_stats)?,
             engine,
@@ -121,6 +121,17 @@ impl ServeOptions {
             _ => format!("localhost:{port}"),
         }
     }
+}
+
+/// Where only a size is given, any age is kept.
+fn retention(flags: &Flags) -> Result<Retention, String> {
+    let size = flags.get("storage.tsdb.retention.size");
+    let bytes = ByteSize::parse(size)
+        .ok_or_else(|| bad("storage.tsdb.retention.size", format!("{size:?} is not a size")))?
+        .0;
+    let is_size_only = bytes > 0 && !flags.is_given("storage.tsdb.retention.time");
+    let time_ms = if is_size_only { 0 } else { duration_ms(flags, "storage.tsdb.retention.time")? };
+    Ok(Retention { time_ms, bytes, percentage: 0.0 })
 }
 
 fn http_options(flags: &Flags, per_step_stats: bool) -> Result<HttpOptions, String> {
@@ -313,7 +324,7 @@ mod tests {
     #[test]
     fn defaults_are_upstreams_on_loopback() {
         let options = options(&[]).expect("defaults are fine");
-        assert_eq!(options.retention_ms, 15 * 86_400_000);
+        assert_eq!(options.retention, Retention { time_ms: 15 * 86_400_000, ..Retention::default() });
         assert_eq!(options.engine, EngineOptions::default());
         assert_eq!(options.wal_sync, WalSync::Always);
         assert_eq!(options.http.external_url, "http://localhost:9090");

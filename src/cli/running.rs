@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::Database;
+use crate::db::{Database, Retention};
 use crate::http::Settings;
 use crate::metrics::{Gauge, Registry};
 use crate::model::Timestamp;
@@ -29,8 +29,8 @@ pub(super) struct Running {
     config_file: Option<PathBuf>,
     /// What runs where there is no file.
     built_in: Config,
-    /// Retention where the file names none, in milliseconds.
-    retention_ms: i64,
+    /// What is kept where the file does not say.
+    retention: Retention,
     database: Arc<Database>,
     /// The jobs.
     pub(super) scrape: ScrapeManager,
@@ -75,7 +75,7 @@ impl Running {
                 &options.own_address(),
                 &format!("{}/metrics", options.http.route_prefix),
             ),
-            retention_ms: options.retention_ms,
+            retention: options.retention,
             rules: rule_manager(options, &log, database, engine.clone(), notifier.clone()),
             engine,
             notifier,
@@ -131,17 +131,23 @@ impl Running {
             tracing::warn!(setting = name, "this setting is accepted and has no effect yet");
         }
         let tsdb = config.storage.tsdb.clone().unwrap_or_default();
-        let retention_ms = match tsdb.retention.map_or(0, |retention| retention.time.0) {
-            0 => self.retention_ms,
-            ms => ms,
-        };
+        let retention = tsdb.retention.map_or(self.retention, |retention| Retention {
+            time_ms: retention.time.0,
+            bytes: retention.size.0,
+            percentage: retention.percentage,
+        });
+        if retention.percentage > 0.0 && retention.bytes > 0 {
+            tracing::warn!(
+                "storage.tsdb.retention.size is ignored, because storage.tsdb.retention.percentage is specified"
+            );
+        }
         let out_of_order = tsdb
             .out_of_order_time_window
             .map_or(OutOfOrder::Unlimited, |window| OutOfOrder::Window(window.0));
-        self.database.set_retention_ms(retention_ms);
+        self.database.set_retention(retention);
         self.show(Settings {
             config_yaml: config.to_yaml(),
-            retention_ms,
+            retention_ms: retention.time_ms,
             out_of_order,
             loaded_at: now,
             reload_worked: true,

@@ -79,7 +79,7 @@ async fn open(options: &ServeOptions) -> Result<Arc<Database>, String> {
     database.keep_log_after = StoredLog::keep_log_after(&RealFs::mapped(), &options.storage_path)
         .map_err(|error| format!("cannot open the database: {error}"))?;
     database.wal_sync = options.wal_sync;
-    database.retention_ms = options.retention_ms;
+    database.retention = options.retention;
     let database = blocking("open the database", move || Database::open(database)).await?;
     database.start_background();
     Ok(database)

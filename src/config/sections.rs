@@ -88,12 +88,9 @@ fn percentage<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Erro
 impl StorageConfig {
     pub(super) fn unserved(&self) -> Vec<String> {
         let Some(tsdb) = &self.tsdb else { return Vec::new() };
-        let retention = tsdb.retention.clone().unwrap_or_default();
         let settings = [
             ("stale_series_compaction_threshold", tsdb.stale_series_compaction_threshold != 0.0),
             ("chunk_encoding", !tsdb.chunk_encoding.floats.is_empty()),
-            ("retention.size", retention.size != ByteSize(0)),
-            ("retention.percentage", retention.percentage != 0.0),
         ];
         let set = settings.into_iter().filter(|(_, is_set)| *is_set);
         set.map(|(name, _)| format!("storage.tsdb.{name}")).collect()

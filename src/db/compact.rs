@@ -10,7 +10,9 @@ use crate::segment::{SegmentError, SegmentHeader, SegmentWriter};
 use crate::storage::Columns;
 
 use super::deletion::Masked;
+use super::flush::{Cut, Outputs, WindowCounts, count_windows};
 use super::merge::merge_rows;
+use super::windows::window_length;
 
 /// Longest that a merge works before it pauses.
 const WORK: Duration = Duration::from_millis(20);
@@ -52,48 +54,71 @@ impl<'a> Pace<'a> {
     }
 }
 
-/// A writer with everything that `inputs` show; `None` where that is nothing. They stand in the order in which later
-/// ones win, are of one tenant, resolution and class, and lie within `window`.
-pub(super) fn merge_segments(
+/// Which windows a merge's samples go to: one that is aligned takes all of them, any other span is cut as by a flush.
+pub(super) fn cut_of(
     inputs: &[Masked],
     window: TimeSpan,
+    newest: Timestamp,
+    longest_ms: i64,
+) -> Result<Cut, SegmentError> {
+    if window_length(window).is_some() {
+        return Ok(Cut::whole(window));
+    }
+    let mut counts = WindowCounts::new();
+    let mut columns = Columns::default();
+    for input in inputs {
+        for row in 0..input.reader().row_count() {
+            columns.clear();
+            columns.begin_row();
+            input.read(row, TimeSpan::ALL, &mut columns)?;
+            count_windows(columns.row(0).timestamps, newest, longest_ms, &mut counts);
+        }
+    }
+    Ok(Cut::new(&counts, newest, longest_ms))
+}
+
+/// Writers with everything that `inputs` show; none where that is nothing. They stand in the order in which later ones
+/// win, are of one tenant, resolution and class.
+pub(super) fn merge_segments(
+    inputs: &[Masked],
+    cut: &Cut,
     pace: &Pace<'_>,
-) -> Result<Option<SegmentWriter>, MergeError> {
+) -> Result<Vec<SegmentWriter>, MergeError> {
     let metas = || inputs.iter().map(|input| input.reader().meta());
     let first = metas().next().expect("a merge has inputs");
     assert!(metas().all(|meta| meta.tenant == first.tenant), "a merge is of one tenant");
-    let mut writer = SegmentWriter::new(SegmentHeader {
+    let header = SegmentHeader {
         tenant: first.tenant.clone(),
-        window,
+        window: first.window,
         resolution_ms: first.resolution_ms,
         retention_class: first.retention_class,
         seq_min: metas().map(|meta| meta.seq_min).min().expect("a merge has inputs"),
         seq_max: metas().map(|meta| meta.seq_max).max().expect("a merge has inputs"),
-    });
-    let mut is_empty = merge_series(inputs, &mut writer, pace)? == 0;
+    };
+    let window = first.window;
+    let mut outputs = Outputs::new(cut, header);
+    merge_series(inputs, &mut outputs, pace)?;
     for (labels, exemplars) in &merged_exemplars(inputs)? {
         let exemplars: Vec<Exemplar> = exemplars.values().cloned().collect();
-        is_empty &= exemplars.is_empty();
         if !exemplars.is_empty() {
-            writer.add_exemplars(labels, &exemplars);
+            outputs.newest_or(window).add_exemplars(labels, &exemplars);
         }
     }
     for (metric, metadata) in merged_metadata(inputs)? {
-        is_empty = false;
-        writer.add_metadata(&metric, &metadata);
+        outputs.newest_or(window).add_metadata(&metric, &metadata);
     }
-    Ok((!is_empty).then_some(writer))
+    // Nothing that was read in place of lost bytes is written.
+    inputs.iter().try_for_each(Masked::check)?;
+    Ok(outputs.into_writers())
 }
 
-/// Returns how many series have samples.
-fn merge_series(inputs: &[Masked], writer: &mut SegmentWriter, pace: &Pace<'_>) -> Result<u64, MergeError> {
+fn merge_series(inputs: &[Masked], outputs: &mut Outputs<'_>, pace: &Pace<'_>) -> Result<(), MergeError> {
     let mut rows: Vec<(Fingerprint, usize, u32)> = Vec::new();
     for (number, input) in inputs.iter().enumerate() {
         for row in 0..input.reader().row_count() {
             rows.push((input.reader().fingerprint(row)?, number, row));
         }
     }
-    let mut count = 0;
     rows.sort_unstable();
     let (mut parts, mut merged) = (Columns::default(), Columns::default());
     for series in rows.chunk_by(|a, b| a.0 == b.0) {
@@ -113,11 +138,10 @@ fn merge_series(inputs: &[Masked], writer: &mut SegmentWriter, pace: &Pace<'_>) 
         merged.begin_row();
         merge_rows(&parts, &mut merged);
         if merged.sample_count() > 0 {
-            writer.add_series(&labels, merged.row(0));
-            count += 1;
+            outputs.add_series(&labels, &merged.row(0));
         }
     }
-    Ok(count)
+    Ok(())
 }
 
 type ExemplarsBySeries = BTreeMap<Labels, BTreeMap<Timestamp, Exemplar>>;

@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 use crate::clock::Clock;
 use crate::lock::lock;
 use crate::model::{TimeSpan, Timestamp};
+use crate::segment::SegmentError;
 
-use super::compact::{MergeError, Pace, merge_segments};
+use super::compact::{MergeError, Pace, cut_of, merge_segments};
 use super::jobs::{Change, allocate};
 use super::plan::{Candidate, PlanLimits, plan};
 use super::view::{LiveSegment, View};
@@ -60,34 +61,15 @@ impl Database {
         Ok(())
     }
 
-    /// Drops segments whose samples are all older than the retention. Returns whether there were some.
-    fn expire(&self, now_ms: Timestamp) -> Result<bool, StorageError> {
-        let retention_ms = self.retention_ms.load(Ordering::Relaxed);
-        let view = self.view();
-        let Some(newest) = self.newest(&view, now_ms).filter(|_| retention_ms > 0) else { return Ok(false) };
-        let horizon = newest.saturating_sub(retention_ms);
-        let end = |segment: &LiveSegment| {
-            let meta = segment.meta();
-            if meta.span.is_empty() { meta.window.end } else { meta.span.end }
-        };
-        let expired = view.segments.iter().filter(|segment| end(segment) < horizon);
-        let removed: BTreeSet<u64> = expired.map(|segment| segment.number).collect();
-        if removed.is_empty() {
-            return Ok(false);
-        }
-        let count = removed.len() as u64;
-        self.apply(&mut lock(&self.jobs), Change { removed, ..Change::default() }, None)?;
-        self.counters.expired.fetch_add(count, Ordering::Relaxed);
-        Ok(true)
-    }
-
     /// Does the next merge. Returns whether there was one.
     fn compact_once(&self, now_ms: Timestamp, is_forced: bool, is_paced: bool) -> Result<bool, StorageError> {
         let view = self.view();
-        let Some(newest) = self.newest(&view, now_ms) else { return Ok(false) };
-        let longest_window_ms = longest_window_ms(self.retention_ms.load(Ordering::Relaxed));
+        let Some(newest) = self.newest(&view).map(|newest| newest.min(now_ms)) else { return Ok(false) };
+        let longest_window_ms = longest_window_ms(self.retention().time_ms);
+        // So that retention by size drops a tenth at most too much.
+        let bytes_max = self.retention_bytes().map_or(u64::MAX, |bytes| bytes / 10);
         let candidates: Vec<Candidate> = view.segments.iter().map(candidate).collect();
-        let limits = PlanLimits { newest, longest_window_ms, is_forced };
+        let limits = PlanLimits { newest, longest_window_ms, bytes_max, is_forced };
         let Some(next) = plan(&candidates, &limits) else { return Ok(false) };
         self.merge(&view, &next.inputs, next.window, is_paced).map(|()| true)
     }
@@ -99,20 +81,23 @@ impl Database {
         if !view.deletions.iter().any(|deletion| deletion.seq <= seq) {
             return Ok(false);
         }
-        let mut touching = BTreeSet::new();
-        for segment in &view.segments {
-            let masked = view.deletions.masked(segment).map_err(|error| self.corrupt(&error))?;
+        for segment in view.segments.iter().filter(|segment| !segment.is_damaged()) {
+            let masked = view.deletions.masked(segment).map_err(|error| self.set_aside(&view, error))?;
             if masked.touching().any(|by| by <= seq) {
                 self.merge(&view, &[segment.number], segment.meta().window, is_paced)?;
                 return Ok(true);
             }
-            touching.extend(masked.touching());
         }
-        // Evaluated again under the lock: what a flush or a deletion added meanwhile counts too.
+        // Under the lock: what a flush or a deletion added meanwhile counts too.
         let mut jobs = lock(&self.jobs);
         let view = self.view();
+        let mut touching = BTreeSet::new();
         for segment in &view.segments {
-            touching.extend(view.deletions.masked(segment).map_err(|error| self.corrupt(&error))?.touching());
+            match view.deletions.masked(segment) {
+                Ok(masked) => touching.extend(masked.touching()),
+                // Of what cannot be read nobody knows what would be hidden.
+                Err(_) => touching.extend(view.deletions.iter().map(|deletion| deletion.seq)),
+            }
         }
         let left: Vec<_> =
             view.deletions.iter().filter(|deletion| touching.contains(&deletion.seq)).cloned().collect();
@@ -149,22 +134,41 @@ impl Database {
     ) -> Result<(), StorageError> {
         let inputs = view.segments.iter().filter(|segment| numbers.contains(&segment.number));
         let inputs = inputs.map(|segment| view.deletions.masked(segment)).collect::<Result<Vec<_>, _>>();
-        let inputs = inputs.map_err(|error| self.corrupt(&error))?;
+        let inputs = inputs.map_err(|error| self.set_aside(view, error))?;
         assert_eq!(inputs.len(), numbers.len(), "a plan names live segments");
         let is_paced = is_paced && matches!(self.options.clock, Clock::System);
         let pace = Pace::new(is_paced, &self.is_closed);
-        let writer = merge_segments(&inputs, window, &pace).map_err(|error| match error {
-            MergeError::Segment(error) => self.corrupt(&error),
+        let newest = self.newest(view).unwrap_or(0).min(self.options.clock.now_ms());
+        let cut = cut_of(&inputs, window, newest, longest_window_ms(self.retention().time_ms))
+            .map_err(|error| self.set_aside(view, error))?;
+        let writers = merge_segments(&inputs, &cut, &pace).map_err(|error| match error {
+            MergeError::Segment(error) => self.set_aside(view, error),
             MergeError::Stopped => StorageError::Closed,
         })?;
-        let writers = writer.into_iter().collect();
         let added = self.write_segments(writers, |count| allocate(&mut lock(&self.jobs), count))?;
+        let bytes = added.iter().map(|segment| segment.bytes).sum();
+        self.counters.compacted_bytes.fetch_add(bytes, Ordering::Relaxed);
         let removed = numbers.iter().copied().collect();
         self.apply(&mut lock(&self.jobs), Change { added, removed, ..Change::default() }, None)
     }
 
-    fn corrupt(&self, error: &crate::segment::SegmentError) -> StorageError {
-        let path = self.layout.segments.clone();
+    /// What could not be read is not tried again: it is left alone, reported, and still answers what it can.
+    fn set_aside(&self, view: &View, error: SegmentError) -> StorageError {
+        let name = match &error {
+            SegmentError::Corrupt { name, .. } | SegmentError::Read { name, .. } => name.as_str(),
+            _ => "",
+        };
+        let path = view
+            .segments
+            .iter()
+            .find(|segment| !name.is_empty() && segment.reader_name() == name)
+            .map_or_else(
+                || self.layout.segments.clone(),
+                |segment| {
+                    segment.set_damaged(&error);
+                    segment.path().to_owned()
+                },
+            );
         StorageError::Corrupt { path, offset: 0, rule: error.to_string() }
     }
 }
@@ -178,5 +182,6 @@ fn candidate(segment: &Arc<LiveSegment>) -> Candidate {
         span: meta.span,
         rank: (meta.seq_max, meta.seq_min),
         bytes: segment.bytes,
+        is_fixed: segment.is_damaged(),
     }
 }

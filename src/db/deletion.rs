@@ -111,6 +111,7 @@ impl Deletions {
 
     /// What they hide of a segment; evaluated at the first call for each of the two.
     pub(super) fn masked(&self, segment: &Arc<LiveSegment>) -> Result<Masked, SegmentError> {
+        segment.check_whole()?;
         let mut hidden = Hidden::default();
         if self.list.iter().any(|deletion| deletion.counts_for(segment)) {
             let mut known = lock(&segment.touched.0);
@@ -175,6 +176,11 @@ impl Masked {
     /// Sequence numbers of the deletions that hide something.
     pub(super) fn touching(&self) -> impl Iterator<Item = u64> {
         self.hidden.parts.iter().map(|part| part.by)
+    }
+
+    /// Whether what was read so far came from the file; asked once a piece of work is done.
+    pub(super) fn check(&self) -> Result<(), SegmentError> {
+        self.segment.check()
     }
 
     /// What is hidden of a row; spans may overlap.

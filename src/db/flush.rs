@@ -97,10 +97,27 @@ impl SegmentFiles {
     }
 }
 
-/// Which window each sample of a flush goes to.
-struct Cut {
+/// How many samples there are, by the start and end of their window.
+pub(super) type WindowCounts = BTreeMap<(Timestamp, Timestamp), u64>;
+
+/// Adds one series' samples, by the windows that a flush would put them into.
+pub(super) fn count_windows(
+    timestamps: &[Timestamp],
     newest: Timestamp,
     longest_ms: i64,
+    counts: &mut WindowCounts,
+) {
+    for (window, range) in runs(timestamps, |t| flush_window(t, newest, longest_ms)) {
+        *counts.entry((window.start, window.end)).or_insert(0) += range.len() as u64;
+    }
+}
+
+/// Which window each sample of a flush or a merge goes to.
+pub(super) struct Cut {
+    newest: Timestamp,
+    longest_ms: i64,
+    /// The only window, where there is only one.
+    whole: Option<TimeSpan>,
     /// Windows that get a segment of their own; what lies elsewhere goes to the overlay.
     own: BTreeMap<Timestamp, TimeSpan>,
     overlay: Option<TimeSpan>,
@@ -108,7 +125,7 @@ struct Cut {
 
 impl Cut {
     /// Decides from how many samples there are in each window.
-    fn new(counts: &BTreeMap<(Timestamp, Timestamp), u64>, newest: Timestamp, longest_ms: i64) -> Self {
+    pub(super) fn new(counts: &WindowCounts, newest: Timestamp, longest_ms: i64) -> Self {
         let mut by_count: Vec<(u64, TimeSpan)> =
             counts.iter().map(|(window, count)| (*count, TimeSpan::new(window.0, window.1))).collect();
         by_count.sort_unstable_by_key(|(count, window)| (std::cmp::Reverse(*count), window.start));
@@ -116,11 +133,17 @@ impl Cut {
         let rest = by_count.split_off(by_count.len().min(own_max));
         let overlay = rest.into_iter().map(|(_, window)| window).reduce(TimeSpan::union);
         let own = by_count.into_iter().map(|(_, window)| (window.start, window)).collect();
-        Self { newest, longest_ms, own, overlay }
+        Self { newest, longest_ms, whole: None, own, overlay }
+    }
+
+    /// Everything goes to one window.
+    pub(super) fn whole(window: TimeSpan) -> Self {
+        let own = BTreeMap::from([(window.start, window)]);
+        Self { newest: 0, longest_ms: 0, whole: Some(window), own, overlay: None }
     }
 
     fn window(&self, t: Timestamp) -> TimeSpan {
-        flush_window(t, self.newest, self.longest_ms)
+        self.whole.unwrap_or_else(|| flush_window(t, self.newest, self.longest_ms))
     }
 
     /// The output that a window goes to: itself, or the overlay.
@@ -156,8 +179,58 @@ fn slice<'a>(row: &ColumnsRow<'a>, range: Range<usize>) -> ColumnsRow<'a> {
     }
 }
 
-/// Writers of one flush, by the start and end of their windows.
-type Outputs = BTreeMap<(Timestamp, Timestamp), SegmentWriter>;
+/// Writers of one flush or merge, by the start and end of their windows.
+pub(super) struct Outputs<'c> {
+    cut: &'c Cut,
+    /// What they have in common.
+    header: SegmentHeader,
+    writers: BTreeMap<(Timestamp, Timestamp), SegmentWriter>,
+    overlay: Columns,
+}
+
+impl<'c> Outputs<'c> {
+    pub(super) fn new(cut: &'c Cut, header: SegmentHeader) -> Self {
+        Self { cut, header, writers: BTreeMap::new(), overlay: Columns::default() }
+    }
+
+    /// Adds a series, each part to its window.
+    pub(super) fn add_series(&mut self, labels: &Labels, row: &ColumnsRow<'_>) {
+        let mut overlay = std::mem::take(&mut self.overlay);
+        overlay.clear();
+        overlay.begin_row();
+        let cut = self.cut;
+        for (window, range) in runs(row.timestamps, |t| cut.window(t)) {
+            let part = slice(row, range);
+            if cut.output(window) == window {
+                self.writer(window).add_series(labels, part);
+            } else {
+                copy_row(&part, &mut overlay);
+            }
+        }
+        if overlay.sample_count() > 0 {
+            let window = cut.overlay.expect("only a cut with an overlay puts samples there");
+            self.writer(window).add_series(labels, overlay.row(0));
+        }
+        self.overlay = overlay;
+    }
+
+    /// The writer for what does not depend on windows: the newest one, or one for `window` where there is none.
+    pub(super) fn newest_or(&mut self, window: TimeSpan) -> &mut SegmentWriter {
+        let newest = self.writers.keys().next_back().map(|key| TimeSpan::new(key.0, key.1));
+        self.writer(newest.unwrap_or(window))
+    }
+
+    pub(super) fn into_writers(self) -> Vec<SegmentWriter> {
+        self.writers.into_values().collect()
+    }
+
+    fn writer(&mut self, window: TimeSpan) -> &mut SegmentWriter {
+        let header = &self.header;
+        self.writers
+            .entry((window.start, window.end))
+            .or_insert_with(|| SegmentWriter::new(SegmentHeader { window, ..header.clone() }))
+    }
+}
 
 /// What a flush needs to know.
 pub(super) struct FlushJob<'a> {
@@ -177,83 +250,53 @@ impl FlushJob<'_> {
 
     fn tenant_writers(&self, tenant: &TenantId, pinned: &PinnedEpoch) -> Vec<SegmentWriter> {
         let cut = self.cut(tenant, pinned);
-        let mut outputs = Outputs::new();
-        let mut overlay = Columns::default();
-        self.head.each_series(tenant, pinned, |labels, columns| {
-            let row = columns.row(0);
-            overlay.clear();
-            overlay.begin_row();
-            for (window, range) in runs(row.timestamps, |t| cut.window(t)) {
-                let part = slice(&row, range);
-                let output = cut.output(window);
-                if output == window {
-                    self.writer(&mut outputs, tenant, output).add_series(labels, part);
-                } else {
-                    copy_row(&part, &mut overlay);
-                }
-            }
-            if overlay.sample_count() > 0 {
-                let window = cut.overlay.expect("only a cut with an overlay puts samples there");
-                self.writer(&mut outputs, tenant, window).add_series(labels, overlay.row(0));
-            }
-        });
+        let (seq_min, seq_max) = self.epoch.seq_range().expect("a flush is of an epoch that holds something");
+        let mut outputs = Outputs::new(
+            &cut,
+            SegmentHeader {
+                tenant: tenant.clone(),
+                window: window_around(self.now_ms, WINDOWS_MS[0]),
+                resolution_ms: 0,
+                retention_class: 0,
+                seq_min,
+                seq_max,
+            },
+        );
+        self.head.each_series(tenant, pinned, |labels, columns| outputs.add_series(labels, &columns.row(0)));
         self.add_extras(tenant, pinned, &mut outputs);
-        outputs.into_values().collect()
+        outputs.into_writers()
     }
 
     /// Counts samples by window, and decides.
     fn cut(&self, tenant: &TenantId, pinned: &PinnedEpoch) -> Cut {
         let bounds = self.epoch.bounds(Some(tenant));
         let newest = bounds.end.min(self.now_ms);
-        let window = |t| flush_window(t, newest, self.longest_window_ms);
-        let mut counts = BTreeMap::new();
+        let longest_ms = self.longest_window_ms;
+        let mut counts = WindowCounts::new();
+        let window = |t| flush_window(t, newest, longest_ms);
         if !bounds.is_empty() && window(bounds.start) == window(bounds.end) {
             // The usual case: everything between the two is in that window too.
             let only = window(bounds.start);
             counts.insert((only.start, only.end), 1);
-            return Cut::new(&counts, newest, self.longest_window_ms);
+            return Cut::new(&counts, newest, longest_ms);
         }
         self.head.each_series(tenant, pinned, |_, columns| {
-            for (window, range) in runs(columns.row(0).timestamps, window) {
-                *counts.entry((window.start, window.end)).or_insert(0) += range.len() as u64;
-            }
+            count_windows(columns.row(0).timestamps, newest, longest_ms, &mut counts);
         });
-        Cut::new(&counts, newest, self.longest_window_ms)
+        Cut::new(&counts, newest, longest_ms)
     }
 
     /// Exemplars and metadata go to the newest window; what is asked of them does not depend on windows.
-    fn add_extras(&self, tenant: &TenantId, pinned: &PinnedEpoch, outputs: &mut Outputs) {
+    fn add_extras(&self, tenant: &TenantId, pinned: &PinnedEpoch, outputs: &mut Outputs<'_>) {
         let exemplars = self.head.epoch_exemplars(tenant, pinned);
         let metadata = self.head.epoch_metadata(tenant, pinned);
         if exemplars.is_empty() && metadata.is_empty() {
             return;
         }
-        let newest = outputs.keys().next_back().map(|key| TimeSpan::new(key.0, key.1));
-        let window = newest.unwrap_or_else(|| window_around(self.now_ms, WINDOWS_MS[0]));
-        let writer = self.writer(outputs, tenant, window);
+        let writer = outputs.newest_or(window_around(self.now_ms, WINDOWS_MS[0]));
         let exemplars: BTreeMap<Labels, _> = exemplars.into_iter().collect();
         exemplars.iter().for_each(|(labels, exemplars)| writer.add_exemplars(labels, exemplars));
         metadata.iter().for_each(|(metric, metadata)| writer.add_metadata(metric, metadata));
-    }
-
-    fn writer<'o>(
-        &self,
-        outputs: &'o mut Outputs,
-        tenant: &TenantId,
-        window: TimeSpan,
-    ) -> &'o mut SegmentWriter {
-        outputs.entry((window.start, window.end)).or_insert_with(|| {
-            let (seq_min, seq_max) =
-                self.epoch.seq_range().expect("a flush is of an epoch that holds something");
-            SegmentWriter::new(SegmentHeader {
-                tenant: tenant.clone(),
-                window,
-                resolution_ms: 0,
-                retention_class: 0,
-                seq_min,
-                seq_max,
-            })
-        })
     }
 }
 

@@ -14,6 +14,7 @@ use crate::segment::SegmentWriter;
 use super::deletion::{Deletion, Deletions};
 use super::flush::FlushJob;
 use super::manifest::{Manifest, ManifestStore};
+use super::retention::RetentionClock;
 use super::view::{LiveSegment, View};
 use super::windows::longest_window_ms;
 use super::{Database, StorageError};
@@ -24,12 +25,17 @@ const IDLE_MS: i64 = 2 * 3_600_000;
 /// How often idle series are looked for.
 const IDLE_CHECK_MS: i64 = 10 * 60_000;
 
+/// How often the room that is kept for a full disk is looked after.
+const RESERVE_CHECK_MS: i64 = 60_000;
+
 /// What only one may touch at a time.
 #[derive(Debug)]
 pub(super) struct Jobs {
     pub(super) manifest: Manifest,
     pub(super) manifests: ManifestStore,
     pub(super) idle_checked_ms: Timestamp,
+    pub(super) reserve_checked_ms: Timestamp,
+    pub(super) retention_clock: RetentionClock,
 }
 
 /// A change of what is live.
@@ -52,6 +58,7 @@ impl Jobs {
         let mut next = self.manifest.clone();
         next.flushed_seq = change.flushed_seq.unwrap_or(next.flushed_seq);
         next.next_log = next_log;
+        next.retention_from = self.retention_clock.at;
         next.segments.retain(|number| !change.removed.contains(number));
         next.segments.extend(change.added.iter().map(|segment| segment.number));
         if let Some(deletions) = &change.deletions {
@@ -90,6 +97,10 @@ impl Database {
             return self.flush_frozen(&mut jobs, now_ms).map(|()| true);
         }
         self.forget_idle(&mut jobs, now_ms);
+        if now_ms.saturating_sub(jobs.reserve_checked_ms) >= RESERVE_CHECK_MS {
+            jobs.reserve_checked_ms = now_ms;
+            jobs.manifests.take_reserve();
+        }
         Ok(false)
     }
 
@@ -163,9 +174,11 @@ impl Database {
         now_ms: Timestamp,
     ) -> Result<(), StorageError> {
         let (_, seq_max) = epoch.seq_range().expect("only epochs that hold something are frozen");
-        let longest_window_ms = longest_window_ms(self.retention_ms.load(Ordering::Relaxed));
+        let longest_window_ms = longest_window_ms(self.retention().time_ms);
         let job = FlushJob { head: &self.head, epoch, now_ms, longest_window_ms };
         let added = self.write_segments(job.writers(), |count| allocate(jobs, count))?;
+        let bytes = added.iter().map(|segment| segment.bytes).sum();
+        self.counters.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
         let change = Change { added, flushed_seq: Some(seq_max), ..Change::default() };
         self.apply(jobs, change, Some(epoch))?;
         self.flushed_through(seq_max);
@@ -223,11 +236,11 @@ impl Database {
         Ok(())
     }
 
-    /// Time of the newest sample, or now if that is earlier: what is far ahead must not age the rest.
-    pub(super) fn newest(&self, view: &View, now_ms: Timestamp) -> Option<Timestamp> {
+    /// Time of the newest sample.
+    pub(super) fn newest(&self, view: &View) -> Option<Timestamp> {
         let stored = view.segments.iter().fold(TimeSpan::new(0, -1), |all, s| all.union(s.meta().span));
         let all = view.epochs().fold(stored, |all, epoch| all.union(epoch.bounds(None)));
-        (!all.is_empty()).then(|| all.end.min(now_ms))
+        (!all.is_empty()).then_some(all.end)
     }
 
     /// Lets series go that were not written to for a while, if just now nobody writes and nobody reads old epochs.

@@ -4,14 +4,17 @@
 //! `storage-format.md`, "Manifest".
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::encoding::{ByteReader, ByteWriter, DecodeError, checksum};
 use crate::fs::Fs;
+use crate::model::Timestamp;
 
 use super::StorageError;
 use super::deletion::Deletion;
+use super::reserve::Reserve;
 
 const MAGIC: [u8; 8] = *b"perduman";
 const VERSION: u32 = 0;
@@ -33,6 +36,8 @@ pub(super) struct Manifest {
     pub(super) segments: BTreeSet<u64>,
     /// What is hidden of them, in the order of sequence numbers.
     pub(super) deletions: Vec<Arc<Deletion>>,
+    /// Time that retention counted from.
+    pub(super) retention_from: Option<Timestamp>,
 }
 
 impl Manifest {
@@ -51,6 +56,8 @@ impl Manifest {
         }
         out.put_varint(self.deletions.len() as u64);
         self.deletions.iter().for_each(|deletion| deletion.put(&mut out));
+        out.put_u8(u8::from(self.retention_from.is_some()));
+        out.put_signed(self.retention_from.unwrap_or(0));
         let sum = checksum(out.as_slice());
         out.put_u32(sum);
         out.into_bytes()
@@ -77,6 +84,7 @@ impl Manifest {
             next_segment: reader.varint()?,
             segments: BTreeSet::new(),
             deletions: Vec::new(),
+            retention_from: None,
         };
         let mut number = 0_u64;
         for _ in 0..reader.count(1)? {
@@ -87,6 +95,9 @@ impl Manifest {
         for _ in 0..reader.count(5)? {
             manifest.deletions.push(Arc::new(Deletion::read(&mut reader)?));
         }
+        let is_known = reader.u8()? == 1;
+        let from = reader.signed()?;
+        manifest.retention_from = is_known.then_some(from);
         reader.finish()?;
         Ok(manifest)
     }
@@ -97,6 +108,8 @@ impl Manifest {
 pub(super) struct ManifestStore {
     fs: Arc<dyn Fs>,
     root: PathBuf,
+    /// Given up where there is no room for a manifest.
+    reserve: Option<Reserve>,
 }
 
 /// What [`ManifestStore::load`] found.
@@ -119,8 +132,15 @@ pub(super) struct WriteFailure {
 }
 
 impl ManifestStore {
-    pub(super) fn new(fs: Arc<dyn Fs>, root: PathBuf) -> Self {
-        Self { fs, root }
+    pub(super) fn new(fs: Arc<dyn Fs>, root: PathBuf, reserve: Option<Reserve>) -> Self {
+        Self { fs, root, reserve }
+    }
+
+    /// Keeps room for the next manifests, where that is asked for and there is some.
+    pub(super) fn take_reserve(&self) {
+        if let Some(reserve) = &self.reserve {
+            reserve.take();
+        }
     }
 
     fn generations(&self) -> Result<BTreeSet<u64>, StorageError> {
@@ -152,8 +172,12 @@ impl ManifestStore {
     pub(super) fn write(&self, manifest: &Manifest) -> Result<(), WriteFailure> {
         let temporary = self.root.join(TEMPORARY_NAME);
         let path = self.path(manifest.generation);
-        self.write_temporary(&temporary, manifest)
-            .map_err(|error| WriteFailure { error, may_exist: false })?;
+        let mut written = self.write_temporary(&temporary, manifest);
+        let is_full = |error: &StorageError| matches!(error, StorageError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull);
+        if written.as_ref().is_err_and(is_full) && self.reserve.as_ref().is_some_and(Reserve::give) {
+            written = self.write_temporary(&temporary, manifest);
+        }
+        written.map_err(|error| WriteFailure { error, may_exist: false })?;
         let renamed = self
             .fs
             .rename(&temporary, &path)
@@ -217,13 +241,14 @@ mod tests {
             next_segment: 8,
             segments: BTreeSet::from([1, 5, generation + 7]),
             deletions: vec![Arc::new(deletion)],
+            retention_from: Some(-7),
         }
     }
 
     #[test]
     fn the_newest_is_read_and_two_are_kept() {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let store = ManifestStore::new(Arc::new(RealFs::copied()), directory.path().into());
+        let store = ManifestStore::new(Arc::new(RealFs::copied()), directory.path().into(), None);
         assert_eq!(store.load().expect("the disk works"), Loaded::Nothing);
         for generation in 1..=4 {
             store.write(&manifest(generation)).expect("the disk works");
@@ -249,7 +274,7 @@ mod tests {
     #[test]
     fn an_older_one_gives_lower_bounds() {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        let store = ManifestStore::new(Arc::new(RealFs::copied()), directory.path().into());
+        let store = ManifestStore::new(Arc::new(RealFs::copied()), directory.path().into(), None);
         store.write(&manifest(1)).expect("the disk works");
         store.write(&manifest(2)).expect("the disk works");
         std::fs::write(store.path(2), b"torn").expect("the disk works");

@@ -21,6 +21,8 @@ mod merge;
 mod options;
 mod plan;
 mod recover;
+mod reserve;
+mod retention;
 mod select;
 mod snapshot;
 mod stats;
@@ -28,7 +30,7 @@ mod tail;
 mod view;
 mod windows;
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use crate::fs::DirectoryLock;
@@ -43,12 +45,15 @@ use self::flush::SegmentFiles;
 use self::jobs::Jobs;
 use self::manifest::ManifestStore;
 use self::recover::{Layout, OpenedSegments, open_segments, replay_log};
+use self::reserve::Reserve;
+use self::retention::RetentionClock;
 use self::tail::Tail;
 use self::view::{LiveSegment, View};
 use crate::lock::{lock, read};
 
 pub use error::StorageError;
 pub use options::{DatabaseOptions, WalSync};
+pub use retention::Retention;
 pub use stats::{DatabaseStats, NamedCount};
 
 /// A database in a directory.
@@ -65,7 +70,7 @@ pub struct Database {
     /// Held for reading from finding a batch's series to publishing it, for writing while series are removed.
     resolving: RwLock<()>,
     is_closed: AtomicBool,
-    retention_ms: AtomicI64,
+    retention: RwLock<Retention>,
     counters: Counters,
     files: SegmentFiles,
     /// Held while segments are merged or dropped; taken before `jobs`.
@@ -89,6 +94,10 @@ struct Counters {
     compactions: AtomicU64,
     compaction_failures: AtomicU64,
     expired: AtomicU64,
+    time_retentions: AtomicU64,
+    size_retentions: AtomicU64,
+    flushed_bytes: AtomicU64,
+    compacted_bytes: AtomicU64,
     snapshots: AtomicU64,
 }
 
@@ -103,7 +112,8 @@ impl Database {
             std::io::ErrorKind::WouldBlock => StorageError::Locked { path: layout.root.clone() },
             _ => StorageError::io("lock", &layout.lock, error),
         })?;
-        let manifests = ManifestStore::new(Arc::clone(&fs), layout.root.clone());
+        let reserve = Reserve::new(Arc::clone(&fs), &layout.root);
+        let manifests = ManifestStore::new(Arc::clone(&fs), layout.root.clone(), Some(reserve));
         let OpenedSegments { manifest, segments, damaged } = open_segments(&fs, &layout, &manifests)?;
         let head = Head::new(options.shards);
         remember_metadata(&head, &segments)?;
@@ -126,6 +136,7 @@ impl Database {
         counters.damaged_records.store(replayed.damaged, Ordering::Relaxed);
         counters.damaged_segments.store(damaged, Ordering::Relaxed);
         let files = SegmentFiles { fs, directory: layout.segments.clone() };
+        let retention_clock = RetentionClock::starting_at(manifest.retention_from);
         let idle_checked_ms = options.clock.now_ms();
         Ok(Arc::new(Self {
             head,
@@ -135,11 +146,17 @@ impl Database {
             judging: Claims::default(),
             resolving: RwLock::default(),
             is_closed: AtomicBool::new(false),
-            retention_ms: AtomicI64::new(options.retention_ms),
+            retention: RwLock::new(options.retention),
             counters,
             files,
             compacting: Mutex::new(()),
-            jobs: Mutex::new(Jobs { manifest, manifests, idle_checked_ms }),
+            jobs: Mutex::new(Jobs {
+                manifest,
+                manifests,
+                idle_checked_ms,
+                reserve_checked_ms: 0,
+                retention_clock,
+            }),
             background: Background::default(),
             directory_lock: Mutex::new(Some(directory_lock)),
             layout,
@@ -160,11 +177,6 @@ impl Database {
         let synced = self.committer.with_seat(|seat| seat.log.sync());
         lock(&self.directory_lock).take();
         synced.map_err(|error| StorageError::io(error.action, &error.path, error.source))
-    }
-
-    /// Changes the retention; 0 keeps everything.
-    pub fn set_retention_ms(&self, retention_ms: i64) {
-        self.retention_ms.store(retention_ms, Ordering::Relaxed);
     }
 
     /// Starts the threads that flush, compact and drop what is too old.
@@ -205,6 +217,8 @@ fn remember_metadata(head: &Head, segments: &[Arc<LiveSegment>]) -> Result<(), S
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicI64;
+
     use super::*;
     use crate::model::{Labels, Matcher, TenantId, TimeSpan, Timestamp};
     use crate::storage::{
@@ -339,5 +353,7 @@ mod tests {
 
 #[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod life_tests;
 #[cfg(test)]
 mod oracle_tests;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::fs::{Fs, RealFs};
 
+use super::retention::Retention;
+
 /// When a write is durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WalSync {
@@ -29,8 +31,8 @@ pub struct DatabaseOptions {
     pub fs: Arc<dyn Fs>,
     /// When a write is durable.
     pub wal_sync: WalSync,
-    /// Segments whose newest sample is older than this are dropped, in milliseconds; 0 keeps everything.
-    pub retention_ms: i64,
+    /// What is kept.
+    pub retention: Retention,
     /// Parts of the head that are locked apart; a power of two.
     pub shards: usize,
     /// Longest time that samples stay in memory only, in milliseconds.
@@ -54,7 +56,7 @@ impl DatabaseOptions {
             clock: Clock::System,
             fs: Arc::new(RealFs::mapped()),
             wal_sync: WalSync::Always,
-            retention_ms: 0,
+            retention: Retention::default(),
             shards: 16,
             flush_interval_ms: 30 * 60 * 1_000,
             flush_log_bytes: 128 << 20,

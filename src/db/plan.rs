@@ -10,8 +10,6 @@ use super::windows::{HOUR_MS, WINDOWS_MS, window_around, window_length};
 const REWRITE_RATIO: u64 = 8;
 /// Segments in a window that still fills, before they are merged.
 const OPEN_WINDOW_INPUTS_MIN: usize = 4;
-/// Overlays of a tenant beyond which they are merged.
-const OVERLAYS_MAX: usize = 8;
 /// How long after its end a window may still fill.
 const LATE_MS: i64 = HOUR_MS;
 
@@ -25,6 +23,8 @@ pub(super) struct Candidate {
     /// Highest and lowest sequence number; the segment with the larger pair wins at equal times.
     pub(super) rank: (u64, u64),
     pub(super) bytes: u64,
+    /// Cannot be merged.
+    pub(super) is_fixed: bool,
 }
 
 /// What to merge.
@@ -43,6 +43,8 @@ pub(super) struct PlanLimits {
     pub(super) newest: Timestamp,
     /// Longest window in use.
     pub(super) longest_window_ms: i64,
+    /// Most bytes of a merge's inputs, beyond the finest windows.
+    pub(super) bytes_max: u64,
     /// Treat every window as complete.
     pub(super) is_forced: bool,
 }
@@ -56,7 +58,7 @@ pub(super) fn plan(candidates: &[Candidate], limits: &PlanLimits) -> Option<Plan
     tenants.dedup();
     tenants.into_iter().find_map(|tenant| {
         let own: Vec<&Candidate> = sorted.iter().copied().filter(|c| c.tenant == *tenant).collect();
-        plan_windows(&own, limits).or_else(|| plan_overlays(&own))
+        plan_overlays(&own).or_else(|| plan_windows(&own, limits))
     })
 }
 
@@ -89,28 +91,29 @@ fn plan_window(sorted: &[&Candidate], window: TimeSpan, limits: &PlanLimits) -> 
         (false, false) => return None,
     };
     let is_inside = |candidate: &Candidate| {
-        window_length(candidate.window).is_some()
+        !candidate.is_fixed
+            && window_length(candidate.window).is_some()
             && window.start <= candidate.window.start
             && candidate.window.end <= window.end
     };
     let runs = contiguous_runs(sorted, is_inside);
-    let worth = runs.into_iter().filter_map(|run| worthwhile(run, inputs_min));
+    let bytes_max = if is_finest { u64::MAX } else { limits.bytes_max };
+    let worth = runs
+        .into_iter()
+        .filter_map(|run| worthwhile(run, inputs_min))
+        .filter(|run| run.iter().map(|candidate| candidate.bytes).sum::<u64>() <= bytes_max);
     let best = worth.max_by_key(|run| run.len())?;
     Some(Plan { inputs: best.iter().map(|candidate| candidate.number).collect(), window })
 }
 
-/// Too many overlays become one, whatever they cover.
+/// An overlay is cut by windows, as a flush does it: alone, since what overlaps it ranks on both sides, and before
+/// anything else, since it stands between the segments that it overlaps. Where it has more windows than a flush has
+/// outputs, a smaller overlay is left for the next time.
 fn plan_overlays(sorted: &[&Candidate]) -> Option<Plan> {
-    let is_overlay = |candidate: &Candidate| window_length(candidate.window).is_none();
-    if sorted.iter().filter(|candidate| is_overlay(candidate)).count() <= OVERLAYS_MAX {
-        return None;
-    }
-    let longest = contiguous_runs(sorted, is_overlay).into_iter().max_by_key(Vec::len)?;
-    if longest.len() < 2 {
-        return None;
-    }
-    let window = longest.iter().map(|candidate| candidate.window).reduce(TimeSpan::union)?;
-    Some(Plan { inputs: longest.iter().map(|candidate| candidate.number).collect(), window })
+    let is_overlay =
+        |candidate: &&&Candidate| !candidate.is_fixed && window_length(candidate.window).is_none();
+    let first = sorted.iter().find(is_overlay)?;
+    Some(Plan { inputs: vec![first.number], window: first.window })
 }
 
 /// Runs of wanted segments, in rising rank, between which no other segment ranks that overlaps them in time: merged,
@@ -174,11 +177,17 @@ mod tests {
             span: window,
             rank: (number * 10, number * 10 - 9),
             bytes,
+            is_fixed: false,
         }
     }
 
     fn limits(newest_windows: i64, is_forced: bool) -> PlanLimits {
-        PlanLimits { newest: newest_windows * LENGTH, longest_window_ms: WINDOWS_MS[1], is_forced }
+        PlanLimits {
+            newest: newest_windows * LENGTH,
+            longest_window_ms: WINDOWS_MS[1],
+            bytes_max: u64::MAX,
+            is_forced,
+        }
     }
 
     #[test]
@@ -208,7 +217,9 @@ mod tests {
 
     #[test]
     fn nothing_is_merged_across_a_segment_that_ranks_between() {
-        let overlay = Candidate { window: TimeSpan::new(5, LENGTH), ..candidate(2, 0, 100) };
+        // One that cannot be merged itself.
+        let window = TimeSpan::new(5, LENGTH);
+        let overlay = Candidate { window, is_fixed: true, ..candidate(2, 0, 100) };
         let segments = [candidate(1, 0, 100), overlay.clone(), candidate(3, 0, 100)];
         assert_eq!(plan(&segments, &limits(9, true)), None);
         // A merge that was made before ranks below an overlay of its own later half.
@@ -221,11 +232,29 @@ mod tests {
     }
 
     #[test]
-    fn many_overlays_become_one() {
-        let overlays: Vec<_> = (1..=9)
-            .map(|number| Candidate { window: TimeSpan::new(3, 3 * LENGTH), ..candidate(number, 0, 100) })
-            .collect();
-        assert_eq!(plan(&overlays[..8], &limits(9, true)), None);
-        assert_eq!(plan(&overlays, &limits(9, true)).expect("nine are too many").inputs.len(), 9);
+    fn an_overlay_is_cut_alone_and_first() {
+        let overlay = Candidate { window: TimeSpan::new(3, 3 * LENGTH), ..candidate(2, 0, 100) };
+        let segments = [candidate(1, 0, 100), overlay.clone(), candidate(3, 0, 100)];
+        let cut = plan(&segments, &limits(9, false)).expect("there is an overlay");
+        assert_eq!((cut.inputs, cut.window), (vec![2], overlay.window));
+    }
+
+    #[test]
+    fn what_is_damaged_is_left_alone_and_not_passed_over() {
+        let damaged = Candidate { is_fixed: true, ..candidate(2, 0, 100) };
+        let segments = [candidate(1, 0, 100), damaged, candidate(3, 0, 100)];
+        assert_eq!(plan(&segments, &limits(9, true)), None);
+        let elsewhere = Candidate { is_fixed: true, ..candidate(2, 5, 100) };
+        let segments = [candidate(1, 0, 100), elsewhere, candidate(3, 0, 100)];
+        assert_eq!(plan(&segments, &limits(9, false)).expect("it does not overlap").inputs, [1, 3]);
+    }
+
+    #[test]
+    fn large_merges_keep_to_their_bound() {
+        let segments = [candidate(1, 0, 100), candidate(2, 1, 100), candidate(3, 2, 100)];
+        let bounded = PlanLimits { bytes_max: 250, ..limits(2, true) };
+        assert_eq!(plan(&segments, &bounded), None);
+        let same_window = [candidate(1, 0, 200), candidate(2, 0, 100)];
+        assert!(plan(&same_window, &bounded).is_some(), "the finest windows are merged all the same");
     }
 }

@@ -202,6 +202,10 @@ impl LogFile<'_> {
             offset: error.offset,
             rule: error.rule.to_owned(),
         })?;
+        if !mapping.is_sound() {
+            let error = io::Error::other("it cannot be read where it is mapped");
+            return Err(StorageError::io("read", path, error));
+        }
         for (offset, rule) in &report.damaged {
             tracing::warn!(path = %path.display(), offset, rule, "skipped a damaged place in the log");
         }

@@ -126,6 +126,11 @@ impl Rows {
         &self.places[start..self.ends[row]]
     }
 
+    /// Whether what was read came from the segments' files.
+    fn check(&self) -> Result<(), SelectError> {
+        Ok(self.segments.iter().try_for_each(Masked::check)?)
+    }
+
     /// How many rows of columns [`Self::read_parts`] fills.
     fn part_count(&self, places: &[Place]) -> usize {
         let parts = |place: &Place| match place {
@@ -178,7 +183,7 @@ impl ReadRows for Rows {
             self.read_parts(places, &mut parts, Columns::begin_row)?;
             merge_rows(&parts, out);
         }
-        Ok(())
+        self.check()
     }
 
     fn pieces(&self, row: usize) -> Result<Vec<Piece>, SelectError> {
@@ -195,6 +200,7 @@ impl ReadRows for Rows {
         pieces.sort_by_key(|(_, piece)| piece.span.start);
         let spans: Vec<(usize, TimeSpan)> =
             pieces.iter().map(|(place, piece)| (*place, piece.span)).collect();
+        self.check()?;
         let is_alone = |own: usize, span: TimeSpan| {
             !spans.iter().any(|(place, other)| *place != own && other.overlaps(span))
         };
@@ -275,6 +281,7 @@ impl Select for Database {
             rows.ends.push(rows.places.len());
         }
         drop(translators);
+        rows.check()?;
         let mut selection = Selection::new(Box::new(rows));
         let mut start = 0;
         for (fingerprint, end) in ends {
@@ -299,6 +306,7 @@ impl Select for Database {
         for segment in segments_within(&view, tenant, request.span)? {
             let rows = segment.passing_rows(request.matcher_sets, request.span)?;
             names.extend(segment.reader().label_names(rows.as_deref())?);
+            segment.check()?;
         }
         Ok(request.limited(names))
     }
@@ -317,6 +325,7 @@ impl Select for Database {
         for segment in segments_within(&view, tenant, request.span)? {
             let rows = segment.passing_rows(request.matcher_sets, request.span)?;
             values.extend(segment.reader().label_values(name, rows.as_deref(), request.limit)?);
+            segment.check()?;
         }
         Ok(request.limited(values))
     }
@@ -342,6 +351,7 @@ impl Select for Database {
                     add(segment.reader.labels(row)?, masked.exemplars(row, span)?);
                 }
             }
+            segment.check()?;
         }
         let head = HeadReader::new(&view.pin_epochs(), tenant);
         for (labels, exemplars) in self.head.exemplars(tenant, matcher_sets, span, &head) {
@@ -389,6 +399,7 @@ fn find_in_segments(segments: &[Masked], request: &SelectRequest<'_>) -> Result<
                 found.push(Found { fingerprint, samples, place: Place::Segment { segment: number, row } });
             }
         }
+        segment.check()?;
     }
     Ok(found)
 }

@@ -49,7 +49,7 @@ impl Database {
         }
         fs.sync_dir(&unfinished.segments).map_err(io("sync", &unfinished.segments))?;
         manifest.segments = view.segments.iter().map(|segment| segment.number).collect();
-        let store = ManifestStore::new(self.files.fs.clone(), unfinished.root.clone());
+        let store = ManifestStore::new(self.files.fs.clone(), unfinished.root.clone(), None);
         store.write(&manifest).map_err(|failure| failure.error)?;
         // It has its name when it is whole.
         let finished = snapshots.join(&name);

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use crate::model::{TimeSpan, Timestamp};
 
 use super::Database;
+use super::retention::Retention;
 
 /// A text and how many there are of what it names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct NamedCount {
 }
 
 /// Figures of a database since it was opened, and as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DatabaseStats {
     /// Series that the head knows, of all tenants.
     pub head_series: u64,
@@ -56,7 +57,7 @@ pub struct DatabaseStats {
     pub log_failures: u64,
     /// Damaged places skipped when the log was replayed.
     pub damaged_records: u64,
-    /// Segments that could not be opened and are left out.
+    /// Segments that could not be opened and are left out, and those of which some cannot be read.
     pub damaged_segments: u64,
     /// Flushes since the database was opened.
     pub flushes: u64,
@@ -68,6 +69,18 @@ pub struct DatabaseStats {
     pub compaction_failures: u64,
     /// Segments dropped by retention since the database was opened.
     pub segments_expired: u64,
+    /// How often segments were dropped because of their age since the database was opened.
+    pub time_retentions: u64,
+    /// How often segments were dropped because of their size since the database was opened.
+    pub size_retentions: u64,
+    /// What is kept.
+    pub retention: Retention,
+    /// Bytes of segments that flushes wrote since the database was opened.
+    pub flushed_bytes: u64,
+    /// Bytes of segments that merges wrote since the database was opened.
+    pub compacted_bytes: u64,
+    /// Deletions that still hide something.
+    pub deletions: u64,
     /// Time of the oldest sample of all tenants.
     pub oldest: Option<Timestamp>,
     /// Time of the newest sample of all tenants.
@@ -121,12 +134,19 @@ impl Database {
             segment_bytes: view.segments.iter().map(|segment| segment.bytes).sum(),
             segment_samples: view.segments.iter().map(|segment| segment.meta().samples).sum(),
             damaged_records: counted(&self.counters.damaged_records),
-            damaged_segments: counted(&self.counters.damaged_segments),
+            damaged_segments: counted(&self.counters.damaged_segments)
+                + view.segments.iter().filter(|segment| segment.is_damaged()).count() as u64,
             flushes: counted(&self.counters.flushes),
             flush_failures: counted(&self.counters.flush_failures),
             compactions: counted(&self.counters.compactions),
             compaction_failures: counted(&self.counters.compaction_failures),
             segments_expired: counted(&self.counters.expired),
+            time_retentions: counted(&self.counters.time_retentions),
+            size_retentions: counted(&self.counters.size_retentions),
+            retention: self.retention(),
+            flushed_bytes: counted(&self.counters.flushed_bytes),
+            compacted_bytes: counted(&self.counters.compacted_bytes),
+            deletions: view.deletions.len() as u64,
             oldest: (!everywhere.is_empty()).then_some(everywhere.start),
             newest: (!everywhere.is_empty()).then_some(everywhere.end),
             ..DatabaseStats::default()

@@ -19,7 +19,9 @@ pub(super) struct LiveSegment {
     pub(super) touched: TouchedRows,
     path: PathBuf,
     fs: Arc<dyn Fs>,
+    mapping: Arc<dyn Mapping>,
     is_superseded: AtomicBool,
+    is_damaged: AtomicBool,
 }
 
 impl LiveSegment {
@@ -30,7 +32,8 @@ impl LiveSegment {
             .map(&path)
             .map_err(|error| SegmentError::Read { name: name.clone(), reason: error.to_string() })?;
         let bytes = mapping.bytes().len() as u64;
-        let reader = SegmentReader::open(Arc::new(MappedSource { name, mapping }))?;
+        let source = MappedSource { name, mapping: Arc::clone(&mapping) };
+        let reader = SegmentReader::open(Arc::new(source))?;
         Ok(Arc::new(Self {
             number,
             reader,
@@ -38,7 +41,9 @@ impl LiveSegment {
             touched: TouchedRows::default(),
             path,
             fs: Arc::clone(fs),
+            mapping,
             is_superseded: AtomicBool::new(false),
+            is_damaged: AtomicBool::new(false),
         }))
     }
 
@@ -48,6 +53,41 @@ impl LiveSegment {
 
     pub(super) fn path(&self) -> &std::path::Path {
         &self.path
+    }
+
+    /// What errors of its reader call it.
+    pub(super) fn reader_name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// Whether some of it could not be read. It is not merged any more, and answers what can be read.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.is_damaged.load(Ordering::Relaxed)
+    }
+
+    /// Remembers, and reports once, that some of it cannot be read.
+    pub(super) fn set_damaged(&self, error: &dyn std::fmt::Display) {
+        if !self.is_damaged.swap(true, Ordering::Relaxed) {
+            tracing::error!(path = %self.path.display(), %error, "segment is damaged");
+        }
+    }
+
+    /// Whether its file still is what was mapped. Called after its bytes were used, so that what was read in place of
+    /// lost bytes is not taken for theirs.
+    pub(super) fn check(&self) -> Result<(), SegmentError> {
+        if self.mapping.is_sound() { Ok(()) } else { self.lost() }
+    }
+
+    /// As [`Self::check`], and asks the system for the file's length. Called before its bytes are used.
+    pub(super) fn check_whole(&self) -> Result<(), SegmentError> {
+        if self.mapping.is_sound() && self.mapping.is_whole() { Ok(()) } else { self.lost() }
+    }
+
+    fn lost(&self) -> Result<(), SegmentError> {
+        let reason = "the file was cut off or cannot be read where it is mapped".to_owned();
+        let error = SegmentError::Read { name: self.reader_name(), reason };
+        self.set_damaged(&error);
+        Err(error)
     }
 
     /// The manifest names it no more: the last user removes the file.

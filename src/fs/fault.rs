@@ -58,6 +58,8 @@ struct State {
     fail_at: Option<(u64, FaultKind)>,
     crash_at: Option<u64>,
     is_full: bool,
+    /// Bytes that the device holds.
+    capacity: Option<u64>,
     is_off: bool,
     contents: HashMap<u64, Content>,
     next_content: u64,
@@ -190,6 +192,21 @@ impl State {
         Ok(())
     }
 
+    /// Bytes of all files that have a name.
+    fn used_bytes(&self) -> u64 {
+        let numbers: BTreeSet<&u64> = self.names.values().collect();
+        numbers.into_iter().map(|number| self.contents[number].bytes.len() as u64).sum()
+    }
+
+    /// Room that is left.
+    fn available_bytes(&self) -> u64 {
+        match (self.is_full, self.capacity) {
+            (true, _) => 0,
+            (false, None) => u64::MAX,
+            (false, Some(capacity)) => capacity.saturating_sub(self.used_bytes()),
+        }
+    }
+
     fn content(&self, path: &Path) -> io::Result<&Content> {
         let number = self.names.get(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(&self.contents[number])
@@ -258,6 +275,11 @@ impl FaultFs {
         self.lock_state().is_full = is_full;
     }
 
+    /// Makes it a device of so many bytes.
+    pub fn set_capacity(&self, bytes: u64) {
+        self.lock_state().capacity = Some(bytes);
+    }
+
     /// The files as they are when the power comes back. This file system stays as it is.
     pub fn after_crash(&self, mode: CrashMode) -> Self {
         let state = self.lock_state();
@@ -265,6 +287,7 @@ impl FaultFs {
         let names = state.names_after_crash(mode, &mut random);
         let mut next = State {
             directories: state.directories.clone(),
+            capacity: state.capacity,
             next_content: state.next_content,
             durable_names: names.clone(),
             ..State::default()
@@ -302,7 +325,10 @@ struct FaultFile {
 impl AppendFile for FaultFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.fs.lock_state();
-        let result = state.call(true);
+        let mut result = state.call(true);
+        if result.is_ok() && state.available_bytes() < bytes.len() as u64 {
+            result = Err(FaultKind::NoSpace.error());
+        }
         // A write that fails may have been done in part; where the power is off nothing happens any more.
         let written = match (&result, state.is_off) {
             (Ok(()), _) => bytes.len(),
@@ -456,7 +482,13 @@ impl Fs for FaultFs {
     fn available_bytes(&self, _path: &Path) -> io::Result<u64> {
         let mut state = self.lock_state();
         state.call(false)?;
-        Ok(if state.is_full { 0 } else { u64::MAX })
+        Ok(state.available_bytes())
+    }
+
+    fn capacity_bytes(&self, _path: &Path) -> io::Result<u64> {
+        let mut state = self.lock_state();
+        state.call(false)?;
+        Ok(state.capacity.unwrap_or(u64::MAX))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DirectoryLock>> {

@@ -4,6 +4,7 @@
 //! ([`FaultFs`]) where the product uses the real one ([`RealFs`]). What is assumed of a file system, and in which order
 //! the database calls it, is in `storage-format.md`, "What is assumed of the disk".
 
+mod bus_error;
 mod fault;
 mod map;
 mod real;
@@ -18,8 +19,19 @@ pub use real::RealFs;
 
 /// Bytes of a whole file as they were when it was mapped; files that are mapped never change.
 pub trait Mapping: Send + Sync + Debug {
-    /// All bytes.
+    /// All bytes. Where the system cannot provide some of them, as of a file that was cut off, these are zeros.
     fn bytes(&self) -> &[u8];
+
+    /// Whether the system could provide all bytes that were used so far. Costs nothing.
+    fn is_sound(&self) -> bool {
+        true
+    }
+
+    /// Whether the file still is as long as it was: behind a new end the rest of its last page reads as zeros, and
+    /// nothing else tells. Costs a call of the system.
+    fn is_whole(&self) -> bool {
+        true
+    }
 }
 
 /// A file that only grows.
@@ -73,6 +85,9 @@ pub trait Fs: Send + Sync + Debug {
 
     /// Bytes that may still be written in that directory.
     fn available_bytes(&self, path: &Path) -> io::Result<u64>;
+
+    /// Bytes that the file system of that directory can hold.
+    fn capacity_bytes(&self, path: &Path) -> io::Result<u64>;
 
     /// Locks a directory through a file in it; `WouldBlock` where another holds the lock.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DirectoryLock>>;

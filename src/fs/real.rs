@@ -60,7 +60,7 @@ impl Fs for RealFs {
         if self.copies {
             return Ok(Arc::new(LoadedFile(fs::read(path)?)));
         }
-        Ok(Arc::new(map_file(&File::open(path)?)?))
+        Ok(Arc::new(map_file(File::open(path)?)?))
     }
 
     fn sync_file(&self, path: &Path) -> io::Result<()> {
@@ -119,7 +119,11 @@ impl Fs for RealFs {
     }
 
     fn available_bytes(&self, path: &Path) -> io::Result<u64> {
-        available(path)
+        room(path).map(|room| room.available)
+    }
+
+    fn capacity_bytes(&self, path: &Path) -> io::Result<u64> {
+        room(path).map(|room| room.capacity)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn DirectoryLock>> {
@@ -134,9 +138,15 @@ impl Fs for RealFs {
     }
 }
 
+/// Bytes of a file system.
+struct Room {
+    available: u64,
+    capacity: u64,
+}
+
 /// What `statvfs` says on Unix; elsewhere there is no portable way to ask, and the answer is "plenty".
 #[cfg(unix)]
-fn available(path: &Path) -> io::Result<u64> {
+fn room(path: &Path) -> io::Result<Room> {
     use std::ffi::CString;
     use std::os::unix::ffi::OsStrExt;
 
@@ -151,12 +161,13 @@ fn available(path: &Path) -> io::Result<u64> {
         return Err(io::Error::last_os_error());
     }
     #[expect(clippy::useless_conversion, reason = "the fields' widths differ between systems")]
-    Ok(u64::from(facts.f_bavail).saturating_mul(u64::from(facts.f_frsize)))
+    let bytes = |blocks| u64::from(blocks).saturating_mul(u64::from(facts.f_frsize));
+    Ok(Room { available: bytes(facts.f_bavail), capacity: bytes(facts.f_blocks) })
 }
 
 #[cfg(not(unix))]
-fn available(_path: &Path) -> io::Result<u64> {
-    Ok(u64::MAX)
+fn room(_path: &Path) -> io::Result<Room> {
+    Ok(Room { available: u64::MAX, capacity: u64::MAX })
 }
 
 #[cfg(test)]
