@@ -59,7 +59,7 @@ fn encode_frame(
     let bytes =
         u32::try_from(out.len() - before).map_err(|_| SegmentError::TooLarge("bytes in one frame"))?;
     let times_after = column_len - times.start - times.count;
-    Ok(Frame { times, times_after, is_histograms, has_starts, bytes })
+    Ok(Frame { times, times_after, is_histograms, has_starts, is_difference: false, bytes })
 }
 
 /// Where samples of one kind, floats or histograms, end.

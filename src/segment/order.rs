@@ -35,6 +35,11 @@ impl RowKey {
         let bound = if bits >> 63 == 0 { bits | 1 << 63 } else { !bits };
         Self { rest, bound, text }
     }
+
+    /// Whether both are of the same labels but for `le`.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        self.rest == other.rest
+    }
 }
 
 #[cfg(test)]

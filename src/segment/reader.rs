@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use crate::chunk::{FRAME_LEN_MAX, decode_histograms, decode_timestamps, decode_values};
-use crate::encoding::{ByteReader, DecodeError, decode_integers};
+use crate::chunk::decode_timestamps;
+use crate::encoding::{ByteReader, DecodeError};
 use crate::model::{TimeSpan, Timestamp};
 use crate::storage::{Columns, Piece};
 
@@ -42,14 +42,14 @@ pub struct SegmentReader {
 }
 
 /// An unpacked block, or its bytes in the file; and where it stands.
-enum BlockBytes<'a> {
+pub(super) enum BlockBytes<'a> {
     Plain(ByteReader<'a>),
     Kept(Arc<(Vec<u8>, u64)>),
 }
 
 impl BlockBytes<'_> {
     /// `len` bytes from `offset` on.
-    fn part(&self, offset: u32, len: u32) -> Result<ByteReader<'_>, DecodeError> {
+    pub(super) fn part(&self, offset: u32, len: u32) -> Result<ByteReader<'_>, DecodeError> {
         let mut reader = match self {
             Self::Plain(reader) => reader.clone(),
             Self::Kept(kept) => ByteReader::at_base(&kept.0, kept.1),
@@ -149,7 +149,7 @@ impl SegmentReader {
     /// Appends the row's samples within `span` to the row that was begun last in `out`. After an error that row may
     /// hold a part of them.
     pub fn read(&self, row: u32, span: TimeSpan, out: &mut Columns) -> Result<(), SegmentError> {
-        for frame in self.frames(row)?.row(group_index(row)) {
+        for (number, frame) in self.frames(row)?.row(group_index(row)).iter().enumerate() {
             let (entry, part) = self.frame_times(frame)?;
             if !TimeSpan::new(entry.first, entry.last).overlaps(span) {
                 continue;
@@ -159,7 +159,7 @@ impl SegmentReader {
             let first = times.partition_point(|time| *time < span.start);
             let end = times.partition_point(|time| *time <= span.end);
             if first < end {
-                self.read_frame(frame, times, first..end, out)?;
+                self.read_frame((row, number), frame, times, first..end, out)?;
             }
         }
         Ok(())
@@ -177,51 +177,8 @@ impl SegmentReader {
         Ok(count)
     }
 
-    /// Decodes one frame and appends those of its samples that lie in `wanted`. `times`: all of the frame's.
-    fn read_frame(
-        &self,
-        frame: &StoredFrame,
-        times: &[Timestamp],
-        wanted: Range<usize>,
-        out: &mut Columns,
-    ) -> Result<(), SegmentError> {
-        let corrupt = |error| self.corrupt(error);
-        let block = self.block(frame.place.block)?;
-        let mut reader = block.part(frame.place.offset, frame.bytes).map_err(corrupt)?;
-        let mut starts = Vec::new();
-        if frame.has_starts {
-            starts.resize(times.len(), 0);
-            decode_integers(&mut reader, &mut starts).map_err(corrupt)?;
-        }
-        let start_of = |at: usize| starts.get(at).copied().unwrap_or(0);
-        if frame.is_histograms {
-            let histograms = decode_histograms(&mut reader, times.len()).map_err(corrupt)?;
-            reader.finish().map_err(corrupt)?;
-            for at in wanted {
-                out.push_histogram(times[at], start_of(at), Arc::clone(&histograms[at]));
-            }
-            return Ok(());
-        }
-        if !frame.has_starts && wanted.len() == times.len() {
-            return out.extend_floats_with(times, |values| {
-                decode_values(&mut reader, values).map_err(corrupt)?;
-                reader.finish().map_err(corrupt)
-            });
-        }
-        let mut scratch = [0.0; FRAME_LEN_MAX];
-        let values = &mut scratch[..times.len()];
-        decode_values(&mut reader, values).map_err(corrupt)?;
-        reader.finish().map_err(corrupt)?;
-        if frame.has_starts {
-            wanted.for_each(|at| out.push_float(times[at], start_of(at), values[at]));
-        } else {
-            out.extend_floats(&times[wanted.clone()], &values[wanted]);
-        }
-        Ok(())
-    }
-
     /// The frames of the row's group.
-    fn frames(&self, row: u32) -> Result<Arc<GroupFrames>, SegmentError> {
+    pub(super) fn frames(&self, row: u32) -> Result<Arc<GroupFrames>, SegmentError> {
         let number = row / GROUP_ROWS as u32;
         if let Some(kept) = self.groups.get(number) {
             return Ok(kept);
@@ -262,7 +219,7 @@ impl SegmentReader {
     }
 
     /// A block of values, unpacked.
-    fn block(&self, number: u32) -> Result<BlockBytes<'_>, SegmentError> {
+    pub(super) fn block(&self, number: u32) -> Result<BlockBytes<'_>, SegmentError> {
         if let Some(kept) = self.blocks.get(number) {
             return Ok(BlockBytes::Kept(kept));
         }

@@ -23,6 +23,8 @@ const GROUP_FRAMES_MAX: usize = 1 << 22;
 const FLAG_HISTOGRAMS: i64 = 1;
 /// A column of start timestamps stands before the values.
 const FLAG_STARTS: i64 = 2;
+/// The values are differences to those of the row before.
+const FLAG_DIFFERENCE: i64 = 4;
 /// Fields of a frame, each a column.
 const FRAME_FIELDS: usize = 6;
 
@@ -35,6 +37,8 @@ pub(super) struct Frame {
     pub(super) times_after: u16,
     pub(super) is_histograms: bool,
     pub(super) has_starts: bool,
+    /// The values are differences to those of the row before.
+    pub(super) is_difference: bool,
     /// Bytes of starts and values.
     pub(super) bytes: u32,
 }
@@ -73,7 +77,9 @@ impl GroupWriter {
     pub(super) fn add_frame(&mut self, frame: &Frame, bytes_before: u32) -> Result<(), SegmentError> {
         *self.frame_counts.last_mut().expect("a row was begun") += 1;
         let flag = |is_set: bool, flag: i64| if is_set { flag } else { 0 };
-        let flags = flag(frame.is_histograms, FLAG_HISTOGRAMS) | flag(frame.has_starts, FLAG_STARTS);
+        let flags = flag(frame.is_histograms, FLAG_HISTOGRAMS)
+            | flag(frame.has_starts, FLAG_STARTS)
+            | flag(frame.is_difference, FLAG_DIFFERENCE);
         let values = [
             flags,
             frame.times.column.into(),
@@ -153,6 +159,7 @@ pub(super) struct StoredFrame {
     pub(super) times_after: u16,
     pub(super) is_histograms: bool,
     pub(super) has_starts: bool,
+    pub(super) is_difference: bool,
 }
 
 /// The frames of all rows of a group.
@@ -214,7 +221,7 @@ pub(super) fn read_frames(reader: &mut ByteReader<'_>, rows: usize) -> Result<Gr
 /// A frame from its fields; moves `place` behind it.
 fn stored_frame(fields: [i64; FRAME_FIELDS], place: &mut Place) -> Option<StoredFrame> {
     let [flags, column, start, times_after, bytes_before, bytes] = fields;
-    if !(0..=FLAG_HISTOGRAMS | FLAG_STARTS).contains(&flags) {
+    if !(0..=FLAG_DIFFERENCE).contains(&flags) {
         return None;
     }
     let bytes_before = u32::try_from(bytes_before).ok()?;
@@ -228,6 +235,7 @@ fn stored_frame(fields: [i64; FRAME_FIELDS], place: &mut Place) -> Option<Stored
         times_after: within_column(times_after)?,
         is_histograms: flags & FLAG_HISTOGRAMS != 0,
         has_starts: flags & FLAG_STARTS != 0,
+        is_difference: flags == FLAG_DIFFERENCE,
     };
     *place = place.after(bytes_before.checked_add(bytes)?)?;
     Some(frame)
@@ -239,7 +247,14 @@ mod tests {
 
     fn frame(column: u32, start: u16, bytes: u32) -> Frame {
         let times = TimesRun { column, start, count: 7 };
-        Frame { times, times_after: 3, is_histograms: column == 7, has_starts: column == 3, bytes }
+        Frame {
+            times,
+            times_after: 3,
+            is_histograms: column == 7,
+            has_starts: column == 3,
+            is_difference: column == 1,
+            bytes,
+        }
     }
 
     #[test]
@@ -275,6 +290,8 @@ mod tests {
             places,
             [(6, 10, 4_000, 9, 0, 3), (6, 4_050, 90, 3, 5, 3), (7, 1, 9_000, 7, 0, 3), (8, 0, 1, 1, 0, 3)]
         );
+        let is_difference: Vec<bool> = read.row(2).iter().map(|frame| frame.is_difference).collect();
+        assert_eq!(is_difference, [false, true]);
         assert_eq!((read.row(0).len(), read.row(1).len(), read.len()), (2, 0, 4));
     }
 

@@ -11,6 +11,7 @@ use crate::storage::ColumnsRow;
 
 use super::blocks::BlockWriter;
 use super::encode::encode_row;
+use super::family::Family;
 use super::footer::{AREA_FIRST, AREA_PACKED_MAX, Area, Footer, MAGIC_HEAD, SECTION_COUNT, Section};
 use super::pages::{PageWriter, table_checksum};
 use super::rows::{Frame, GroupWriter};
@@ -97,6 +98,7 @@ pub(super) struct Sink<W: Write> {
     blocks: BlockWriter,
     id: u128,
     meta: SegmentMeta,
+    family: Family,
     group: GroupWriter,
     records: ByteWriter,
     groups: ByteWriter,
@@ -130,6 +132,7 @@ impl<W: Write> Sink<W> {
             blocks,
             id,
             meta,
+            family: Family::default(),
             group: GroupWriter::default(),
             records: ByteWriter::default(),
             groups: ByteWriter::default(),
@@ -168,8 +171,12 @@ impl<W: Write> Sink<W> {
         self.index.add_row(labels);
         self.fingerprints.push(labels.fingerprint());
         self.group.begin_row(pairs, self.blocks.place());
-        let mut rest = row.bytes;
-        for frame in row.frames {
+        let differences = self.family.differences(labels, row.frames, row.bytes);
+        let (frames, mut rest) = match &differences {
+            Some((frames, bytes)) => (frames.as_slice(), bytes.as_slice()),
+            None => (row.frames, row.bytes),
+        };
+        for frame in frames {
             let column = times.settle(frame.times.column, self.blocks.place());
             self.blocks.put(&column);
             let bytes_before = u32::try_from(column.len()).expect("a column takes some kilobytes");

@@ -376,6 +376,42 @@ fn large_series_have_stored_fingerprints() {
 }
 
 #[test]
+fn a_classic_histogram_is_stored_by_differences() {
+    let bounds = ["0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf"];
+    let mut state = 7_u64;
+    let mut counts = [0_u64; 8];
+    let mut columns: Vec<BTreeMap<Timestamp, Sample>> = vec![BTreeMap::new(); 8];
+    for i in 0..1_500_i64 {
+        for (bucket, count) in counts.iter_mut().enumerate() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            *count += (state >> 40) % if bucket < 3 { 900 } else { 2 };
+            // A restart in the middle, and a stale marker in one bucket.
+            *count = if i == 700 { 0 } else { *count };
+        }
+        let mut total = 0;
+        for (bucket, column) in columns.iter_mut().enumerate() {
+            total += counts[bucket];
+            let value = if i == 900 && bucket == 4 { stale_nan() } else { total as f64 };
+            column.insert(i * 15_000, (value.to_bits(), None, 0));
+        }
+    }
+    let labels = |le: &str| Labels::from_pairs([("__name__", "wait_bucket"), ("job", "api"), ("le", le)]);
+    let model: Model = bounds.iter().zip(&columns).map(|(le, column)| (labels(le), column.clone())).collect();
+    let (bytes, _) = write(&model);
+    // One by one, buckets repeat what those below them hold.
+    let alone: usize = model.iter().map(|(l, c)| write(&Model::from([(l.clone(), c.clone())])).0.len()).sum();
+    assert!(bytes.len() * 2 < alone, "{} bytes, one by one {alone}", bytes.len());
+    let reader = open(bytes).expect("sound");
+    assert_eq!(read_all(&reader).expect("sound"), model);
+    let span = TimeSpan::new(890 * 15_000, 905 * 15_000);
+    for row in (0..8).rev() {
+        let all = &model[&reader.labels(row).expect("sound")];
+        let expected: BTreeMap<_, _> = all.range(span.start..=span.end).map(|(t, s)| (*t, *s)).collect();
+        assert_eq!(read_row(&reader, row, span).expect("sound"), expected);
+    }
+}
+
+#[test]
 fn an_empty_segment_is_a_segment() {
     let (bytes, meta) = write(&Model::new());
     assert!(meta.span.is_empty() && bytes.len() < 400);
