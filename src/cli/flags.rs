@@ -9,6 +9,8 @@ use std::ffi::OsString;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use crate::gpu::users::KUBELET_SOCKET;
+
 /// What a flag takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -184,6 +186,46 @@ const FLAGS: &[Flag] = &[
         Value,
         "",
         "The NVIDIA driver's library [default: libnvidia-ml.so.1 of the system]",
+    ),
+    served(
+        "gpu.kubernetes",
+        Value,
+        "auto",
+        "Ask the kubelet which pods have which GPUs: auto (where it is), on, off",
+    ),
+    served("gpu.kubelet-socket", Value, KUBELET_SOCKET, "The kubelet's socket of pod resources"),
+    served(
+        "gpu.resource-names",
+        Value,
+        "",
+        "Comma-separated resources of Kubernetes that are GPUs too, such as nvidia.com/gpu.shared",
+    ),
+    served("gpu.pod-uid", Switch, "false", "Series of a pod's GPUs have its id, where it is known"),
+    served(
+        "gpu.exported-labels",
+        Switch,
+        "false",
+        "Labels of pods are exported_pod, exported_namespace and exported_container, as a Prometheus stores them that scrapes the DCGM exporter in Kubernetes",
+    ),
+    served(
+        "gpu.processes",
+        Value,
+        "auto",
+        "Sum what processes use of GPUs by what they belong to: auto (where they can be seen), on, off",
+    ),
+    served("gpu.process-ids", Switch, "false", "Show what each process uses by itself"),
+    served("gpu.proc", Value, "/proc", "Where the machine's processes are"),
+    served(
+        "gpu.pod-logs",
+        Value,
+        "/var/log/pods",
+        "Where the kubelet keeps logs, whose folders are named by pods",
+    ),
+    served(
+        "gpu.hpc-job-mapping-dir",
+        Value,
+        "",
+        "Folder with a file for each GPU, named by its index, that has the ids of its jobs",
     ),
     served("log.level", Value, "info", "Least severe messages that are logged: debug, info, warn, error"),
     served("log.format", Value, "text", "How messages are logged: text, json"),

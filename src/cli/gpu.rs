@@ -2,6 +2,7 @@
 //! `perdura gpu simulate`, which does so of GPUs that are not there.
 
 mod arguments;
+mod users;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::gpu::fields::table;
+use crate::gpu::users::Users;
 use crate::gpu::{
     Collector, CollectorOptions, Counters, Families, Machine, Namer, Naming, NvmlOptions, NvmlSource, Open,
     Rounds, SeriesWriter, Simulation, Snapshot, Source, WindowLengths,
@@ -28,6 +30,8 @@ use crate::storage::Append;
 use super::logs::{self, LogFormat, LogLevel};
 use super::usage;
 use arguments::Said;
+pub(super) use users::UserTexts;
+use users::UsersSetup;
 
 /// Job of the series that `serve` stores by itself.
 const JOB: &str = "gpu";
@@ -74,6 +78,8 @@ pub(super) struct GpuOptions {
     pub(super) library: Option<PathBuf>,
     /// What is read in place of a driver.
     pub(super) simulation: Option<Simulation>,
+    /// Who uses them.
+    users: UsersSetup,
 }
 
 /// Texts of flags; an empty one stands for the default.
@@ -88,6 +94,7 @@ pub(super) struct GpuTexts<'a> {
     pub(super) is_old_namespace: bool,
     pub(super) library: &'a str,
     pub(super) simulate: &'a str,
+    pub(super) users: UserTexts<'a>,
 }
 
 impl GpuOptions {
@@ -119,6 +126,7 @@ impl GpuOptions {
             },
             library: Some(texts.library).filter(|path| !path.is_empty()).map(PathBuf::from),
             simulation: simulation(mode, texts.simulate)?,
+            users: UsersSetup::new(texts.users, is_old_namespace)?,
         })
     }
 
@@ -134,9 +142,11 @@ impl GpuOptions {
         }
         let machines = match &self.simulation {
             None => {
-                let driver = NvmlOptions { library: self.library.clone(), has_processes: false };
+                let driver =
+                    NvmlOptions { library: self.library.clone(), has_processes: self.users.has_processes() };
+                let users = self.users.start(self.interval)?;
                 let open = Box::new(move || NvmlSource::open(&driver));
-                vec![self.machine(open, self.naming.clone(), publish(&hostname()))]
+                vec![self.machine(open, self.naming.clone(), users, publish(&hostname()))]
             }
             Some(simulation) => {
                 let (nodes, gpus, seed, speed) =
@@ -160,11 +170,12 @@ impl GpuOptions {
         let publish = publish(&name);
         let hostname = self.naming.hostname.is_some().then_some(name);
         let naming = Naming { hostname, ..self.naming.clone() };
+        let users = self.users.of(source.clone());
         let open = Box::new(move || Ok(Arc::clone(&source) as Arc<dyn Source>));
-        self.machine(open, naming, publish)
+        self.machine(open, naming, users, publish)
     }
 
-    fn machine(&self, open: Open, naming: Naming, mut publish: Publish) -> Machine {
+    fn machine(&self, open: Open, naming: Naming, mut users: Users, mut publish: Publish) -> Machine {
         let mut namer = Namer::new(self.counters.clone(), naming);
         let options = CollectorOptions {
             interval: self.interval,
@@ -172,7 +183,11 @@ impl GpuOptions {
             clock: Clock::System,
             is_expected: self.mode == GpuMode::On,
         };
-        let with_names = move |snapshot: Snapshot| publish(&snapshot, namer.families(&snapshot));
+        let with_names = move |snapshot: Snapshot| {
+            let mut families = namer.families(&snapshot);
+            users.add_to(&snapshot, &mut families);
+            publish(&snapshot, families);
+        };
         Machine { rounds: Rounds::new(open, options), publish: Box::new(with_names) }
     }
 }

@@ -13,7 +13,7 @@ use crate::scrape::GlobalUrlOptions;
 use crate::setting::ByteSize;
 
 use super::flags::{Flags, Role};
-use super::gpu::{GpuOptions, GpuTexts};
+use super::gpu::{GpuOptions, GpuTexts, UserTexts};
 use super::logs::{LogFormat, LogLevel};
 
 /// Features of upstream that are always on here, or that change nothing.
@@ -189,6 +189,18 @@ fn gpu_options(flags: &Flags) -> Result<GpuOptions, String> {
         xid_window: flags.get("gpu.window"),
         clock_events_window: flags.get("gpu.window"),
         is_old_namespace: false,
+        users: UserTexts {
+            kubernetes: flags.get("gpu.kubernetes"),
+            kubelet_socket: flags.get("gpu.kubelet-socket"),
+            resource_names: flags.get("gpu.resource-names"),
+            has_pod_uid: flags.is_on("gpu.pod-uid"),
+            has_exported_labels: flags.is_on("gpu.exported-labels"),
+            processes: flags.get("gpu.processes"),
+            has_process_ids: flags.is_on("gpu.process-ids"),
+            proc: flags.get("gpu.proc"),
+            pod_logs: flags.get("gpu.pod-logs"),
+            jobs: flags.get("gpu.hpc-job-mapping-dir"),
+        },
         library: flags.get("gpu.library"),
         simulate: flags.get("gpu.simulate"),
     };
@@ -371,6 +383,8 @@ mod tests {
             ("--gpu=yes", "--gpu: "),
             ("--gpu.interval=x", "--gpu.interval: "),
             ("--gpu.window=x", "--gpu.window: "),
+            ("--gpu.kubernetes=yes", "--gpu.kubernetes: "),
+            ("--gpu.processes=1s", "--gpu.processes: "),
             ("--gpu.names=nvml", "--gpu.names: "),
             ("--gpu.simulate=nodes=1", "--gpu.simulate: "),
             ("--gpu.counters-file=/nowhere.csv", "--gpu.counters-file: "),

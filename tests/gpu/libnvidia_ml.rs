@@ -129,8 +129,26 @@ pub extern "C" fn nvmlInit_v2() -> c_int {
     if knob(NO_DRIVER, 0) != 0 {
         return 9; // NVML_ERROR_DRIVER_NOT_LOADED
     }
-    INITIALIZED.fetch_add(1, SeqCst);
+    if INITIALIZED.fetch_add(1, SeqCst) == 0 {
+        orders();
+    }
     SUCCESS
+}
+
+/// What a test wants of a library that another program loads: `STAND_IN` has lines of `set KNOB GPU VALUE` and
+/// `process GPU MIG PID MEMORY PERCENT`.
+fn orders() {
+    for line in std::env::var("STAND_IN").unwrap_or_default().lines() {
+        let (order, numbers) = line.split_once(' ').expect("an order has numbers");
+        let numbers: Vec<u64> = numbers.split(' ').map(|number| number.parse().unwrap()).collect();
+        match (order, &numbers[..]) {
+            ("set", [knob, gpu, value]) => stand_in_set(*knob, *gpu, *value),
+            ("process", [gpu, mig, pid, memory, percent]) => {
+                stand_in_process(*gpu, *mig, *pid, *memory, *percent)
+            }
+            _ => panic!("no such order: {line}"),
+        }
+    }
 }
 
 #[unsafe(no_mangle)]

@@ -7,3 +7,4 @@ mod program;
 mod questions;
 mod simulation;
 mod stand_in;
+mod users;

@@ -29,7 +29,7 @@ fn all_machines_are_on_one_page() {
     );
     let answer = exporter.get_until("/metrics", |answer| answer.contains("DCGM_FI_DEV_GPU_TEMP"));
     let mut parser = Parser::new(Format::Text, body(&answer).as_bytes());
-    let (mut types, mut series, mut temperatures) = (BTreeSet::new(), BTreeSet::new(), 0);
+    let (mut types, mut series, mut temperatures) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     while let Some(entry) = parser.next_entry().expect("the page is sound") {
         match entry {
             Entry::Type { metric, .. } => {
@@ -38,14 +38,19 @@ fn all_machines_are_on_one_page() {
             Entry::Sample(sample) => {
                 let labels = sample.labels().expect("labels are sound");
                 assert!(types.contains(sample.metric_name().as_ref()), "{labels} has its type above it");
-                temperatures += usize::from(sample.metric_name() == "DCGM_FI_DEV_GPU_TEMP");
+                if sample.metric_name() == "DCGM_FI_DEV_GPU_TEMP" {
+                    // One that pods share has a row for each.
+                    let device =
+                        ["Hostname", "gpu", "GPU_I_ID"].map(|name| labels.get(name).map(str::to_owned));
+                    temperatures.insert(device);
+                }
                 assert!(series.insert(labels.to_string()), "{labels} is there twice");
             }
             _ => {}
         }
     }
     // Two of H100 and of L40S each, and two A100 with four instances each.
-    assert_eq!(temperatures, 2 + 2 + 8);
+    assert_eq!(temperatures.len(), 2 + 2 + 8);
     for part in ["Hostname=\"gpu-node-3\"", "GPU_I_PROFILE=\"3g.40gb\"", "modelName=\"NVIDIA L40S\""] {
         assert!(answer.contains(part), "{part}");
     }
@@ -65,7 +70,7 @@ fn the_server_stores_a_fleet() {
             "--gpu.simulate=nodes=2,gpus=3,model=h100+l40s",
         ],
     );
-    let query = "/api/v1/query?query=count(DCGM_FI_DEV_GPU_UTIL%7Bjob%3D%22gpu%22%7D)by(instance)";
+    let query = "/api/v1/query?query=count(max(DCGM_FI_DEV_GPU_UTIL%7Bjob%3D%22gpu%22%7D)by(instance,gpu))by(instance)";
     let answer =
         server.get_until(query, |answer| answer.contains("gpu-node-1") && answer.contains("gpu-node-2"));
     assert_eq!(answer.matches("\"3\"]").count(), 2, "{answer}");

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::GpuTexts;
+use super::{GpuTexts, UserTexts};
 
 /// A flag, and the exporter's variable for it.
 struct Flag {
@@ -18,7 +18,7 @@ struct Flag {
     help: &'static str,
 }
 
-const FLAGS: [Flag; 9] = [
+const FLAGS: [Flag; 21] = [
     Flag {
         short: Some('a'),
         alias: Some("address"),
@@ -75,6 +75,54 @@ const FLAGS: [Flag; 9] = [
         "names",
         "Names of metrics, a list of: dcgm (the DCGM exporter's), dcgm-4.6, plain [default: dcgm]",
     ),
+    Flag {
+        short: Some('k'),
+        variable: Some("DCGM_EXPORTER_KUBERNETES"),
+        is_switch: true,
+        ..value("kubernetes", "Ask the kubelet which pods have which GPUs: auto, on, off [default: auto]")
+    },
+    Flag {
+        alias: Some("kubelet-socket"),
+        variable: Some("DCGM_POD_RESOURCES_KUBELET_SOCKET"),
+        ..value(
+            "pod-resources-kubelet-socket",
+            "The kubelet's socket [default: /var/lib/kubelet/pod-resources/kubelet.sock]",
+        )
+    },
+    Flag {
+        alias: Some("resource-names"),
+        variable: Some("NVIDIA_RESOURCE_NAMES"),
+        ..value("nvidia-resource-names", "Comma-separated resources of Kubernetes that are GPUs too")
+    },
+    Flag {
+        alias: Some("pod-uid"),
+        variable: Some("DCGM_EXPORTER_KUBERNETES_ENABLE_POD_UID"),
+        is_switch: true,
+        ..value("kubernetes-enable-pod-uid", "Series of a pod's GPUs have its id, where it is known")
+    },
+    Flag {
+        is_switch: true,
+        ..value("exported-labels", "Labels of pods are exported_pod, exported_namespace, exported_container")
+    },
+    Flag {
+        is_switch: true,
+        ..value("kubernetes-virtual-gpus", "Has no effect: that GPUs are shared is told by their ids")
+    },
+    value("kubernetes-gpu-id-type", "Has no effect: which ids a device plugin has is told by the ids"),
+    value(
+        "processes",
+        "Sum what processes use by what they belong to: auto, on, off [default: auto, where they can be seen]",
+    ),
+    Flag { is_switch: true, ..value("process-ids", "Show what each process uses by itself") },
+    value("proc", "Where the machine's processes are [default: /proc]"),
+    value(
+        "pod-logs",
+        "Where the kubelet keeps logs, whose folders are named by pods [default: /var/log/pods]",
+    ),
+    Flag {
+        variable: Some("DCGM_HPC_JOB_MAPPING_DIR"),
+        ..value("hpc-job-mapping-dir", "Folder with a file for each GPU that has the ids of its jobs")
+    },
 ];
 
 const fn value(name: &'static str, help: &'static str) -> Flag {
@@ -84,8 +132,11 @@ const fn value(name: &'static str, help: &'static str) -> Flag {
 /// The flags of a command that shows GPUs on a page.
 pub(super) fn with_flags(command: Command) -> Command {
     command.args(FLAGS.iter().map(|flag| {
-        let action = if flag.is_switch { ArgAction::SetTrue } else { ArgAction::Set };
-        let mut argument = Arg::new(flag.name).long(flag.name).help(flag.help).action(action);
+        let mut argument = Arg::new(flag.name).long(flag.name).help(flag.help).action(ArgAction::Set);
+        if flag.is_switch {
+            // `--flag`, or `--flag=false`.
+            argument = argument.num_args(0..=1).require_equals(true).default_missing_value("true");
+        }
         if let Some(short) = flag.short {
             argument = argument.short(short);
         }
@@ -105,10 +156,7 @@ impl Said {
     /// From a command line and the variables of the process.
     pub(super) fn new(matches: &ArgMatches, variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let text = |flag: &Flag| {
-            let said = match flag.is_switch {
-                true => matches.get_flag(flag.name).then(|| "true".to_owned()),
-                false => matches.get_one::<String>(flag.name).cloned(),
-            };
+            let said = matches.get_one::<String>(flag.name).cloned();
             let of_variable = || variable(flag.variable?)?.into_string().ok();
             (flag.name, said.or_else(of_variable).unwrap_or_default())
         };
@@ -137,6 +185,18 @@ impl Said {
             xid_window: self.get("xid-count-window-size"),
             clock_events_window: self.get("clock-events-count-window-size"),
             is_old_namespace: self.is_on("use-old-namespace"),
+            users: UserTexts {
+                kubernetes: self.get("kubernetes"),
+                kubelet_socket: self.get("pod-resources-kubelet-socket"),
+                resource_names: self.get("nvidia-resource-names"),
+                has_pod_uid: self.is_on("kubernetes-enable-pod-uid"),
+                has_exported_labels: self.is_on("exported-labels"),
+                processes: self.get("processes"),
+                has_process_ids: self.is_on("process-ids"),
+                proc: self.get("proc"),
+                pod_logs: self.get("pod-logs"),
+                jobs: self.get("hpc-job-mapping-dir"),
+            },
             ..GpuTexts::default()
         }
     }
@@ -162,6 +222,19 @@ mod tests {
         assert_eq!((of.get("listen"), texts.counters_file, texts.interval), (":9401", "/etc/a.csv", "30000"));
         assert_eq!((texts.hostname_label, texts.xid_window), ("none", "60000"));
         assert!(texts.is_old_namespace);
+    }
+
+    #[test]
+    fn switches_take_a_value_behind_a_sign() {
+        let kubernetes = |arguments: &[&str], variable: &str| {
+            let of = said(arguments, &[("DCGM_EXPORTER_KUBERNETES", variable)]);
+            of.texts().users.kubernetes.to_owned()
+        };
+        assert_eq!(kubernetes(&["-k"], "false"), "true");
+        assert_eq!(kubernetes(&["--kubernetes=off", "--pod-uid"], "true"), "off");
+        assert_eq!(kubernetes(&[], "true"), "true");
+        let of = said(&["--pod-uid", "--kubernetes-enable-pod-uid=false", "--exported-labels"][1..], &[]);
+        assert!(!of.texts().users.has_pod_uid && of.texts().users.has_exported_labels);
     }
 
     #[test]
