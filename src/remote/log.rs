@@ -45,7 +45,8 @@ impl RemoteLogOptions {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
-            fs: Arc::new(RealFs::copied()),
+            // Receivers look at the file that grows in every round: copies of it would be most of an agent's memory.
+            fs: Arc::new(RealFs::mapped()),
             clock: Clock::System,
             sync_each: true,
             bytes_max: 1 << 30,

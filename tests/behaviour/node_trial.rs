@@ -252,6 +252,27 @@ remote_write:
     write("agent.yml", &agent_yml);
 }
 
+/// Waits until all that waited has been sent: the newest that was sent is a few seconds old. The way back takes a small
+/// part of the time away, unless the machine is busy.
+fn wait_for_the_rest(agent: &Program, times: &Times) {
+    let (start, patience) = (Instant::now(), PATIENCE + times.away);
+    let newest = |page: &str, name: &str| {
+        let line = page.lines().find(|line| line.starts_with(name));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).unwrap_or(0.0)
+    };
+    loop {
+        let page = agent.get("/metrics").unwrap_or_default();
+        let taken = newest(&page, "prometheus_remote_storage_highest_timestamp_in_seconds");
+        let sent = newest(&page, "prometheus_remote_storage_queue_highest_sent_timestamp_seconds");
+        if taken > 0.0 && sent + 3.0 >= taken {
+            break;
+        }
+        assert!(start.elapsed() < patience, "sent up to {sent} of {taken}: {}", agent.said());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    println!("what had waited was sent in {:.1} s", start.elapsed().as_secs_f64());
+}
+
 fn tell(what: &str, program: &Program) {
     let (cpu, resident, own) = program.cost();
     println!("{what}: {cpu:.2} s of CPU, {resident} KiB resident, {own} KiB of them its own");
@@ -281,6 +302,7 @@ fn nothing_of_a_gpu_node_is_missing() {
     let agent = start_agent(folder, agent_port);
     std::thread::sleep(times.away / 3);
     let server = start_server(folder, server_port);
+    wait_for_the_rest(&agent, &times);
     std::thread::sleep(times.calm);
     tell("agent in the end", &agent);
     tell("server in the end", &server);
@@ -288,13 +310,14 @@ fn nothing_of_a_gpu_node_is_missing() {
     agent.end();
 
     let (taken, stored) = (linker.end(), stored(&server));
-    let missing: Vec<(&String, usize)> = taken
+    let missing: Vec<(&String, Vec<i64>)> = taken
         .iter()
         .map(|(series, samples)| {
             let there = stored.get(series);
-            (series, samples.iter().filter(|(t, v)| there.and_then(|there| there.get(t)) != Some(v)).count())
+            let is_missing = |t: &i64, v: &u64| there.and_then(|there| there.get(t)) != Some(v);
+            (series, samples.iter().filter(|(t, v)| is_missing(t, v)).map(|(t, _)| *t).collect())
         })
-        .filter(|(_, count)| *count > 0)
+        .filter(|(_, times): &(&String, Vec<i64>)| !times.is_empty())
         .collect();
     let count = |samples: &Samples| samples.values().map(BTreeMap::len).sum::<usize>();
     println!("{} series, {} samples taken, {} stored", taken.len(), count(&taken), count(&stored));
