@@ -334,8 +334,9 @@ fn collected_all_along(taken: &Samples, times: &Times) {
     let rounds: BTreeSet<i64> = of_gpus.iter().flat_map(|(_, samples)| samples.keys().copied()).collect();
     let longest = rounds.iter().zip(rounds.iter().skip(1)).map(|(a, b)| b - a).max().unwrap_or(0);
     println!("{} rounds of GPUs, the longest time between two {longest} ms", rounds.len());
-    assert!(of_gpus.iter().all(|(_, samples)| samples.len() == rounds.len()), "every GPU in every round");
-    // A busy machine may miss some.
+    let least = of_gpus.iter().map(|(_, samples)| samples.len()).min().unwrap_or(0);
+    println!("the GPU that was read least often was read in {least} of them");
+    // On a busy machine a round may be left out, and a GPU may not answer within its half of a second.
     let seconds = (times.away + 2 * times.calm).as_secs();
-    assert!(rounds.len() as u64 * 2 > seconds, "{} rounds in {seconds} s", rounds.len());
+    assert!(least as u64 * 2 > seconds, "{least} rounds in {seconds} s");
 }
