@@ -11,7 +11,13 @@ use crate::program::Program;
 const QUESTIONS: &[(&str, &[&str])] = &[
     (
         "infrastructure queries",
-        &["DCGM_FI_DEV_FB_FREE < 2000", "DCGM_FI_DEV_GPU_TEMP > 80", "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL > 0"],
+        &[
+            r#"DCGM_FI_DEV_GPU_UTIL{exported_namespace="ml-prod", exported_pod=~"fraud-model-.*"}"#,
+            r#"DCGM_FI_DEV_FB_USED{exported_namespace="ml-prod"}"#,
+            r#"DCGM_FI_DEV_FB_FREE{exported_namespace="ml-prod"} < 2000"#,
+            "DCGM_FI_DEV_GPU_TEMP > 80",
+            "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL > 0",
+        ],
     ),
     (
         "recording rules of a dashboard",
@@ -36,7 +42,11 @@ const QUESTIONS: &[(&str, &[&str])] = &[
     ),
     (
         "queries of training jobs",
-        &["sum(DCGM_FI_DEV_GPU_UTIL) by (gpu)", "sum(DCGM_FI_DEV_FB_USED) by (gpu)"],
+        &[
+            "sum(DCGM_FI_DEV_GPU_UTIL) by (gpu)",
+            "sum(DCGM_FI_DEV_FB_USED) by (gpu)",
+            r#"DCGM_FI_DEV_GPU_UTIL{exported_namespace="ml-train"}"#,
+        ],
     ),
     (
         "counters of an exporter's configuration",
@@ -55,6 +65,7 @@ const ALERTS: &[(&str, &str, &[&str])] = &[
     ("GPUMemoryHigh", "critical", &["gpu", "node"]),
     ("GPUMemoryHigh", "warning", &["gpu_index", "gpu_name"]),
     ("GPUUtilizationLow", "info", &["gpu_index", "gpu_name"]),
+    ("GPUMemoryFreeLow", "", &["gpu", "exported_namespace", "exported_pod"]),
     ("GPUTemperatureHigh", "", &["gpu", "UUID", "Hostname"]),
     ("GPUDoubleBitErrors", "", &["gpu", "UUID", "Hostname"]),
 ];
@@ -108,6 +119,7 @@ fn start(folder: &Path) -> Program {
             "--gpu.interval=200ms",
             "--gpu.names=dcgm,plain",
             "--gpu.counters-file=counters.csv",
+            "--gpu.exported-labels",
         ],
     )
 }
@@ -167,6 +179,8 @@ fn each_question_is_answered_and_each_alert_fires() {
             assert!(alert[*label].as_str().is_some_and(|value| !value.is_empty()), "{label} of {alert}");
         }
     }
+    let shared = r#"count(DCGM_FI_DEV_FB_USED{exported_namespace="research",gpu="2",Hostname="gpu-node-1"})"#;
+    assert_eq!(series(&server.get(&path(shared)))[0]["value"][1], "3", "a GPU is shared by three pods");
     let grouped = series(&server.get(&path("sum(DCGM_FI_DEV_FB_USED) by (gpu)")));
     assert_eq!(grouped.len(), 8, "machines have eight GPUs each");
 }
