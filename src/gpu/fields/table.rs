@@ -11,7 +11,7 @@ use super::{FIELDS, FieldInfo, Generations, ONLY_DCGM, Origin, Unit, renamed};
 pub enum TableFormat {
     /// Columns with spaces between.
     Plain,
-    /// As the document `gpu-fields.md`.
+    /// As the document `fields.md`.
     Markdown,
     /// A list of objects.
     Json,
@@ -167,11 +167,11 @@ fn generations(generations: Generations) -> &'static str {
 mod tests {
     use super::*;
 
-    /// After a change of the list: `perdura gpu fields --format=markdown > gpu-fields.md`.
+    /// After a change of the list: `perdura gpu fields --format=markdown > src/gpu/fields/fields.md`.
     #[test]
     fn the_document_is_the_table() {
-        let document = include_str!("../../../gpu-fields.md");
-        assert!(document == table(TableFormat::Markdown), "gpu-fields.md is not what the list says");
+        let document = include_str!("fields.md");
+        assert!(document == table(TableFormat::Markdown), "fields.md is not what the list says");
     }
 
     #[test]
