@@ -33,7 +33,7 @@ pub struct Names {
     pub is_dcgm: bool,
     /// Those of DCGM 4.6 and later, of the same fields.
     pub is_renamed: bool,
-    /// The plain ones of [`super::plain`].
+    /// The plain ones, such as `gpu_utilization_percent`.
     pub is_plain: bool,
 }
 
