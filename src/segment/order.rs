@@ -16,7 +16,8 @@ pub struct RowKey {
 impl RowKey {
     /// The key of a label set.
     pub fn of(labels: &Labels) -> Self {
-        let mut rest = labels.metric_name().as_bytes().to_vec();
+        let mut rest = Vec::new();
+        put_text(labels.metric_name(), &mut rest);
         let (mut bound, mut text) = (f64::NEG_INFINITY, String::new());
         for label in labels.iter().filter(|label| label.name != METRIC_NAME) {
             if label.name == BUCKET_LABEL
@@ -28,7 +29,7 @@ impl RowKey {
             }
             for part in [label.name, label.value] {
                 rest.push(0);
-                rest.extend_from_slice(part.as_bytes());
+                put_text(part, &mut rest);
             }
         }
         let bits = bound.to_bits();
@@ -39,6 +40,16 @@ impl RowKey {
     /// Whether both are of the same labels but for `le`.
     pub(super) fn is_beside(&self, other: &Self) -> bool {
         self.rest == other.rest
+    }
+}
+
+/// Appends a text of which a zero byte is not taken for its end: no text has a byte 255.
+fn put_text(text: &str, out: &mut Vec<u8>) {
+    for (number, part) in text.as_bytes().split(|byte| *byte == 0).enumerate() {
+        if number > 0 {
+            out.extend_from_slice(&[0, 255]);
+        }
+        out.extend_from_slice(part);
     }
 }
 
@@ -53,5 +64,20 @@ mod tests {
         };
         let rising = [key("a", "0.5"), key("a", "1"), key("a", "1.0"), key("a", "+Inf"), key("b", "0.1")];
         assert!(rising.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    #[test]
+    fn two_label_sets_have_two_keys() {
+        let key = |pairs: &[(&str, &str)]| RowKey::of(&Labels::from_pairs(pairs.iter().copied()));
+        let keys = [
+            key(&[("__name__", "m"), ("a", "x"), ("b", "y")]),
+            key(&[("__name__", "m"), ("a", "x\0b\0y")]),
+            key(&[("__name__", "m\0a\0x\0b\0y")]),
+            key(&[("__name__", "m"), ("a", "x\0"), ("b", "y")]),
+            key(&[("__name__", "m"), ("a", "x"), ("b", "\0y")]),
+        ];
+        for (number, key) in keys.iter().enumerate() {
+            assert!(!keys[..number].contains(key), "{number}");
+        }
     }
 }
