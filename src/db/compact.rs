@@ -1,17 +1,24 @@
 //! Several segments become one.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
+
 use crate::model::{Exemplar, Fingerprint, Labels, Metadata, TimeSpan, Timestamp};
-use crate::segment::{SegmentError, SegmentHeader, SegmentWriter};
+use crate::segment::{RowKey, SegmentError, SegmentHeader};
 use crate::storage::Columns;
 
+use super::StorageError;
 use super::deletion::Masked;
-use super::flush::{Cut, Outputs, WindowCounts, count_windows};
+use super::flush::{Cut, SegmentFiles, WindowCounts, count_windows};
 use super::merge::merge_rows;
+use super::outputs::{Outputs, Written};
+use super::view::LiveSegment;
 use super::windows::window_length;
 
 /// Longest that a merge works before it pauses.
@@ -20,8 +27,12 @@ const WORK: Duration = Duration::from_millis(20);
 /// Why a merge ended early.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MergeError {
+    /// What is merged cannot be read.
     #[error(transparent)]
-    Segment(#[from] SegmentError),
+    Input(#[from] SegmentError),
+    /// What comes of it cannot be written.
+    #[error(transparent)]
+    Output(#[from] StorageError),
     /// The database is being closed.
     #[error("storage is closed")]
     Stopped,
@@ -77,13 +88,16 @@ pub(super) fn cut_of(
     Ok(Cut::new(&counts, newest, longest_ms))
 }
 
-/// Writers with everything that `inputs` show; none where that is nothing. They stand in the order in which later ones
-/// win, are of one tenant, resolution and class.
+/// Segments with everything that `inputs` show, with durable names; none where that is nothing. Inputs stand in the
+/// order in which later ones win, are of one tenant, resolution and class. What is merged goes to the files at once:
+/// memory is one series, and the indexes of what is written. Where it ends early no file is left.
 pub(super) fn merge_segments(
     inputs: &[Masked],
     cut: &Cut,
     pace: &Pace<'_>,
-) -> Result<Vec<SegmentWriter>, MergeError> {
+    files: &SegmentFiles,
+    allocate: &mut dyn FnMut() -> u64,
+) -> Result<Vec<Arc<LiveSegment>>, MergeError> {
     let metas = || inputs.iter().map(|input| input.reader().meta());
     let first = metas().next().expect("a merge has inputs");
     assert!(metas().all(|meta| meta.tenant == first.tenant), "a merge is of one tenant");
@@ -95,72 +109,119 @@ pub(super) fn merge_segments(
         seq_min: metas().map(|meta| meta.seq_min).min().expect("a merge has inputs"),
         seq_max: metas().map(|meta| meta.seq_max).max().expect("a merge has inputs"),
     };
-    let window = first.window;
-    let mut outputs = Outputs::new(cut, header);
+    let mut outputs = Outputs::new(cut, header, files, allocate);
     merge_series(inputs, &mut outputs, pace)?;
-    for (labels, exemplars) in &merged_exemplars(inputs)? {
-        let exemplars: Vec<Exemplar> = exemplars.values().cloned().collect();
-        if !exemplars.is_empty() {
-            outputs.newest_or(window).add_exemplars(labels, &exemplars);
-        }
-    }
     for (metric, metadata) in merged_metadata(inputs)? {
-        outputs.newest_or(window).add_metadata(&metric, &metadata);
+        outputs.add_metadata(&metric, &metadata)?;
     }
-    // Nothing that was read in place of lost bytes is written.
+    // Nothing that was read in place of lost bytes gets a name.
     inputs.iter().try_for_each(Masked::check)?;
-    Ok(outputs.into_writers())
+    let mut written = Written::default();
+    outputs.finish(&mut written)?;
+    Ok(written.take(files)?)
 }
 
 fn merge_series(inputs: &[Masked], outputs: &mut Outputs<'_>, pace: &Pace<'_>) -> Result<(), MergeError> {
-    let mut rows: Vec<(Fingerprint, usize, u32)> = Vec::new();
-    for (number, input) in inputs.iter().enumerate() {
-        for row in 0..input.reader().row_count() {
-            rows.push((input.reader().fingerprint(row)?, number, row));
-        }
-    }
-    rows.sort_unstable();
+    let mut rows = MergedRows::new(inputs)?;
+    let mut known: HashSet<Fingerprint, RandomState> = HashSet::default();
     let (mut parts, mut merged) = (Columns::default(), Columns::default());
-    for series in rows.chunk_by(|a, b| a.0 == b.0) {
+    while let Some((labels, places)) = rows.next_series()? {
         pace.breathe()?;
         parts.clear();
         merged.clear();
-        let labels = inputs[series[0].1].reader().labels(series[0].2)?;
-        for (fingerprint, number, row) in series {
-            // Two label sets with one fingerprint: the one that was there first keeps it.
-            if inputs[*number].reader().labels(*row)? != labels {
-                tracing::error!(%labels, ?fingerprint, "two series have one fingerprint; the later one is dropped");
-                continue;
-            }
+        for place in &places {
             parts.begin_row();
-            inputs[*number].read(*row, TimeSpan::ALL, &mut parts)?;
+            inputs[place.input].read(place.row, TimeSpan::ALL, &mut parts)?;
         }
         merged.begin_row();
         merge_rows(&parts, &mut merged);
-        if merged.sample_count() > 0 {
-            outputs.add_series(&labels, &merged.row(0));
+        let exemplars = rows.exemplars(&places)?;
+        if merged.sample_count() == 0 && exemplars.is_empty() {
+            continue;
+        }
+        let fingerprint = labels.fingerprint();
+        // A segment cannot hold two label sets with one fingerprint: one of them keeps it.
+        if known.insert(fingerprint) {
+            outputs.add_series(&labels, &merged.row(0), &exemplars)?;
+        } else {
+            tracing::error!(%labels, ?fingerprint, "two series have one fingerprint; the later one is dropped");
         }
     }
     Ok(())
 }
 
-type ExemplarsBySeries = BTreeMap<Labels, BTreeMap<Timestamp, Exemplar>>;
+/// A row of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    /// Its index.
+    input: usize,
+    row: u32,
+}
 
-fn merged_exemplars(inputs: &[Masked]) -> Result<ExemplarsBySeries, SegmentError> {
-    let mut merged = ExemplarsBySeries::new();
-    for input in inputs {
-        for row in input.reader().exemplar_rows()? {
-            let exemplars = input.exemplars(row, TimeSpan::ALL)?;
-            let known = merged.entry(input.reader().labels(row)?).or_default();
-            known.extend(exemplars.into_iter().map(|exemplar| (exemplar.timestamp, exemplar)));
-        }
+/// The series of several inputs, in the order in which rows stand in each.
+struct MergedRows<'a> {
+    inputs: &'a [Masked],
+    /// Of each input the rows that have exemplars, rising.
+    exemplar_rows: Vec<Vec<u32>>,
+    /// The next row of each input that has one.
+    next: BinaryHeap<Reverse<(RowKey, Place, Labels)>>,
+}
+
+impl<'a> MergedRows<'a> {
+    fn new(inputs: &'a [Masked]) -> Result<Self, SegmentError> {
+        let exemplar_rows = inputs.iter().map(|input| input.reader().exemplar_rows());
+        let exemplar_rows = exemplar_rows.collect::<Result<_, _>>()?;
+        let mut rows = Self { inputs, exemplar_rows, next: BinaryHeap::new() };
+        (0..inputs.len()).try_for_each(|input| rows.push(Place { input, row: 0 }, None))?;
+        Ok(rows)
     }
-    Ok(merged)
+
+    /// The next series and its rows, in the order of the inputs.
+    fn next_series(&mut self) -> Result<Option<(Labels, Vec<Place>)>, SegmentError> {
+        let Some(Reverse((key, place, labels))) = self.next.pop() else { return Ok(None) };
+        let mut places = vec![place];
+        while self.next.peek().is_some_and(|Reverse((next, ..))| *next == key) {
+            let Reverse((_, place, _)) = self.next.pop().expect("it was just seen");
+            places.push(place);
+        }
+        for place in &places {
+            self.push(Place { row: place.row + 1, ..*place }, Some(&key))?;
+        }
+        Ok(Some((labels, places)))
+    }
+
+    /// Lines up a row, if there is such a one, after the one with the key `last`.
+    fn push(&mut self, place: Place, last: Option<&RowKey>) -> Result<(), SegmentError> {
+        let input = &self.inputs[place.input];
+        if place.row == input.reader().row_count() {
+            return Ok(());
+        }
+        let labels = input.reader().labels(place.row)?;
+        let key = RowKey::of(&labels);
+        if last.is_some_and(|last| *last >= key) {
+            let rule = "rows do not stand in the order of their keys";
+            return Err(SegmentError::Corrupt { name: input.segment.reader_name(), offset: 0, rule });
+        }
+        self.next.push(Reverse((key, place, labels)));
+        Ok(())
+    }
+
+    /// Exemplars of these rows, in the order of time; of several at one time that of the last row.
+    fn exemplars(&self, places: &[Place]) -> Result<Vec<Exemplar>, SegmentError> {
+        let mut merged: BTreeMap<Timestamp, Exemplar> = BTreeMap::new();
+        for place in places {
+            if self.exemplar_rows[place.input].binary_search(&place.row).is_ok() {
+                let exemplars = self.inputs[place.input].exemplars(place.row, TimeSpan::ALL)?;
+                merged.extend(exemplars.into_iter().map(|exemplar| (exemplar.timestamp, exemplar)));
+            }
+        }
+        Ok(merged.into_values().collect())
+    }
 }
 
 fn merged_metadata(inputs: &[Masked]) -> Result<Vec<(String, Metadata)>, SegmentError> {
     let mut merged: Vec<(String, Metadata)> = Vec::new();
-    let mut known = std::collections::HashSet::new();
+    let mut known = HashSet::<_, RandomState>::default();
     for input in inputs {
         for entry in input.reader().metadata()? {
             if known.insert(entry.clone()) {

@@ -141,11 +141,13 @@ impl Database {
         let newest = self.newest(view).unwrap_or(0).min(self.options.clock.now_ms());
         let cut = cut_of(&inputs, window, newest, longest_window_ms(self.retention().time_ms))
             .map_err(|error| self.set_aside(view, error))?;
-        let writers = merge_segments(&inputs, &cut, &pace).map_err(|error| match error {
-            MergeError::Segment(error) => self.set_aside(view, error),
+        let mut number = || allocate(&mut lock(&self.jobs));
+        let added = merge_segments(&inputs, &cut, &pace, &self.files, &mut number);
+        let added = added.map_err(|error| match error {
+            MergeError::Input(error) => self.set_aside(view, error),
+            MergeError::Output(error) => error,
             MergeError::Stopped => StorageError::Closed,
         })?;
-        let added = self.write_segments(writers, |count| allocate(&mut lock(&self.jobs), count))?;
         let bytes = added.iter().map(|segment| segment.bytes).sum();
         self.counters.compacted_bytes.fetch_add(bytes, Ordering::Relaxed);
         let removed = numbers.iter().copied().collect();

@@ -1,26 +1,22 @@
 //! From an epoch of the head to segments.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::fs::{AppendFile, Fs};
+use crate::fs::Fs;
 use crate::head::{Epoch, Head, PinnedEpoch};
-use crate::model::{Labels, TenantId, TimeSpan, Timestamp};
-use crate::segment::{SegmentHeader, SegmentWriter};
-use crate::storage::{Columns, ColumnsRow};
+use crate::model::{TenantId, TimeSpan, Timestamp};
+use crate::segment::{RowKey, SegmentHeader};
 
 use super::StorageError;
-use super::merge::copy_row;
+use super::outputs::{Outputs, Written};
 use super::view::LiveSegment;
 use super::windows::{WINDOWS_MS, flush_window, window_around};
 
 /// Most segments that one flush makes for a tenant.
 const OUTPUTS_MAX: usize = 64;
-/// Bytes gathered before they are given to the file.
-const WRITE_BUFFER_BYTES: usize = 1 << 20;
 
 /// Name of a segment's file.
 pub(super) fn segment_file_name(number: u64) -> String {
@@ -43,51 +39,9 @@ pub(super) struct SegmentFiles {
     pub(super) directory: PathBuf,
 }
 
-/// Gives what is written to a file that only grows.
-struct FileWriter(Box<dyn AppendFile>);
-
-impl Write for FileWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.append(bytes)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 impl SegmentFiles {
     pub(super) fn path(&self, number: u64) -> PathBuf {
         self.directory.join(segment_file_name(number))
-    }
-
-    /// Writes, syncs and opens a segment; its name is durable after [`Self::sync_names`].
-    pub(super) fn write(&self, number: u64, writer: SegmentWriter) -> Result<Arc<LiveSegment>, StorageError> {
-        let path = self.path(number);
-        let temporary = path.with_extension("seg.tmp");
-        let result = self.write_file(&temporary, writer).and_then(|()| {
-            self.fs.rename(&temporary, &path).map_err(|error| StorageError::io("rename", &temporary, error))
-        });
-        if let Err(error) = result {
-            // What stays is removed at the next start.
-            let _ = self.fs.remove(&temporary);
-            return Err(error);
-        }
-        LiveSegment::open(&self.fs, path.clone(), number).map_err(|error| StorageError::Corrupt {
-            path,
-            offset: 0,
-            rule: error.to_string(),
-        })
-    }
-
-    fn write_file(&self, path: &std::path::Path, writer: SegmentWriter) -> Result<(), StorageError> {
-        let file = self.fs.create(path).map_err(|error| StorageError::io("create", path, error))?;
-        let mut out = BufWriter::with_capacity(WRITE_BUFFER_BYTES, FileWriter(file));
-        let io_error = |error| StorageError::io("write", path, error);
-        writer.finish(&mut out).map_err(|error| io_error(io::Error::other(error.to_string())))?;
-        let mut file = out.into_inner().map_err(|error| io_error(error.into_error()))?;
-        file.0.sync_data().map_err(|error| StorageError::io("sync", path, error))
     }
 
     /// Makes the names of new segments durable.
@@ -120,7 +74,7 @@ pub(super) struct Cut {
     whole: Option<TimeSpan>,
     /// Windows that get a segment of their own; what lies elsewhere goes to the overlay.
     own: BTreeMap<Timestamp, TimeSpan>,
-    overlay: Option<TimeSpan>,
+    pub(super) overlay: Option<TimeSpan>,
 }
 
 impl Cut {
@@ -142,19 +96,25 @@ impl Cut {
         Self { newest: 0, longest_ms: 0, whole: Some(window), own, overlay: None }
     }
 
-    fn window(&self, t: Timestamp) -> TimeSpan {
+    pub(super) fn window(&self, t: Timestamp) -> TimeSpan {
         self.whole.unwrap_or_else(|| flush_window(t, self.newest, self.longest_ms))
     }
 
     /// The output that a window goes to: itself, or the overlay.
-    fn output(&self, window: TimeSpan) -> TimeSpan {
+    pub(super) fn output(&self, window: TimeSpan) -> TimeSpan {
         let is_own = self.own.get(&window.start).is_some_and(|own| *own == window);
         if is_own { window } else { self.overlay.expect("what has no window of its own is in the overlay") }
+    }
+
+    /// The newest of the windows that something goes to.
+    pub(super) fn newest_window(&self) -> Option<TimeSpan> {
+        let windows = self.own.values().chain(&self.overlay).copied();
+        windows.max_by_key(|window| (window.start, window.end))
     }
 }
 
 /// Runs of samples within one window; each window has one run, since its samples are neighbours in time.
-fn runs<'a>(
+pub(super) fn runs<'a>(
     timestamps: &'a [Timestamp],
     window: impl Fn(Timestamp) -> TimeSpan + 'a,
 ) -> impl Iterator<Item = (TimeSpan, Range<usize>)> + 'a {
@@ -169,69 +129,6 @@ fn runs<'a>(
     })
 }
 
-fn slice<'a>(row: &ColumnsRow<'a>, range: Range<usize>) -> ColumnsRow<'a> {
-    let optional = |is_empty: bool| if is_empty { 0..0 } else { range.clone() };
-    ColumnsRow {
-        timestamps: &row.timestamps[range.clone()],
-        values: &row.values[range.clone()],
-        histograms: &row.histograms[optional(row.histograms.is_empty())],
-        start_timestamps: &row.start_timestamps[optional(row.start_timestamps.is_empty())],
-    }
-}
-
-/// Writers of one flush or merge, by the start and end of their windows.
-pub(super) struct Outputs<'c> {
-    cut: &'c Cut,
-    /// What they have in common.
-    header: SegmentHeader,
-    writers: BTreeMap<(Timestamp, Timestamp), SegmentWriter>,
-    overlay: Columns,
-}
-
-impl<'c> Outputs<'c> {
-    pub(super) fn new(cut: &'c Cut, header: SegmentHeader) -> Self {
-        Self { cut, header, writers: BTreeMap::new(), overlay: Columns::default() }
-    }
-
-    /// Adds a series, each part to its window.
-    pub(super) fn add_series(&mut self, labels: &Labels, row: &ColumnsRow<'_>) {
-        let mut overlay = std::mem::take(&mut self.overlay);
-        overlay.clear();
-        overlay.begin_row();
-        let cut = self.cut;
-        for (window, range) in runs(row.timestamps, |t| cut.window(t)) {
-            let part = slice(row, range);
-            if cut.output(window) == window {
-                self.writer(window).add_series(labels, part);
-            } else {
-                copy_row(&part, &mut overlay);
-            }
-        }
-        if overlay.sample_count() > 0 {
-            let window = cut.overlay.expect("only a cut with an overlay puts samples there");
-            self.writer(window).add_series(labels, overlay.row(0));
-        }
-        self.overlay = overlay;
-    }
-
-    /// The writer for what does not depend on windows: the newest one, or one for `window` where there is none.
-    pub(super) fn newest_or(&mut self, window: TimeSpan) -> &mut SegmentWriter {
-        let newest = self.writers.keys().next_back().map(|key| TimeSpan::new(key.0, key.1));
-        self.writer(newest.unwrap_or(window))
-    }
-
-    pub(super) fn into_writers(self) -> Vec<SegmentWriter> {
-        self.writers.into_values().collect()
-    }
-
-    fn writer(&mut self, window: TimeSpan) -> &mut SegmentWriter {
-        let header = &self.header;
-        self.writers
-            .entry((window.start, window.end))
-            .or_insert_with(|| SegmentWriter::new(SegmentHeader { window, ..header.clone() }))
-    }
-}
-
 /// What a flush needs to know.
 pub(super) struct FlushJob<'a> {
     pub(super) head: &'a Head,
@@ -241,30 +138,60 @@ pub(super) struct FlushJob<'a> {
 }
 
 impl FlushJob<'_> {
-    /// Writers with everything that the epoch holds, for all tenants.
-    pub(super) fn writers(&self) -> Vec<SegmentWriter> {
+    /// Segments with everything that the epoch holds, for all tenants; their names are durable.
+    pub(super) fn write(
+        &self,
+        files: &SegmentFiles,
+        allocate: &mut dyn FnMut() -> u64,
+    ) -> Result<Vec<Arc<LiveSegment>>, StorageError> {
         let pinned = self.epoch.pin();
-        let tenants = self.epoch.tenants();
-        tenants.iter().flat_map(|tenant| self.tenant_writers(tenant, &pinned)).collect()
+        let mut written = Written::default();
+        for tenant in self.epoch.tenants() {
+            let cut = self.cut(&tenant, &pinned);
+            let outputs = Outputs::new(&cut, self.header(&tenant), files, allocate);
+            self.write_tenant(&tenant, &pinned, outputs, &mut written)?;
+        }
+        written.take(files)
     }
 
-    fn tenant_writers(&self, tenant: &TenantId, pinned: &PinnedEpoch) -> Vec<SegmentWriter> {
-        let cut = self.cut(tenant, pinned);
+    fn header(&self, tenant: &TenantId) -> SegmentHeader {
         let (seq_min, seq_max) = self.epoch.seq_range().expect("a flush is of an epoch that holds something");
-        let mut outputs = Outputs::new(
-            &cut,
-            SegmentHeader {
-                tenant: tenant.clone(),
-                window: window_around(self.now_ms, WINDOWS_MS[0]),
-                resolution_ms: 0,
-                retention_class: 0,
-                seq_min,
-                seq_max,
-            },
-        );
-        self.head.each_series(tenant, pinned, |labels, columns| outputs.add_series(labels, &columns.row(0)));
-        self.add_extras(tenant, pinned, &mut outputs);
-        outputs.into_writers()
+        SegmentHeader {
+            tenant: tenant.clone(),
+            window: window_around(self.now_ms, WINDOWS_MS[0]),
+            resolution_ms: 0,
+            retention_class: 0,
+            seq_min,
+            seq_max,
+        }
+    }
+
+    /// Exemplars are merged into the series, in the order of rows: not each has samples in this epoch.
+    fn write_tenant(
+        &self,
+        tenant: &TenantId,
+        pinned: &PinnedEpoch,
+        mut outputs: Outputs<'_>,
+        written: &mut Written,
+    ) -> Result<(), StorageError> {
+        let exemplars = self.head.epoch_exemplars(tenant, pinned);
+        let exemplars: BTreeMap<RowKey, _> =
+            exemplars.into_iter().map(|entry| (RowKey::of(&entry.0), entry)).collect();
+        let mut exemplars = exemplars.into_iter().peekable();
+        self.head.each_series_sorted(tenant, pinned, RowKey::of, |key, labels, columns| {
+            while let Some((_, (labels, exemplars))) = exemplars.next_if(|(next, _)| next < key) {
+                outputs.add_exemplars(&labels, &exemplars)?;
+            }
+            let own = exemplars.next_if(|(next, _)| next == key).map(|(_, (_, exemplars))| exemplars);
+            outputs.add_series(labels, &columns.row(0), &own.unwrap_or_default())
+        })?;
+        for (_, (labels, exemplars)) in exemplars {
+            outputs.add_exemplars(&labels, &exemplars)?;
+        }
+        for (metric, metadata) in &self.head.epoch_metadata(tenant, pinned) {
+            outputs.add_metadata(metric, metadata)?;
+        }
+        outputs.finish(written)
     }
 
     /// Counts samples by window, and decides.
@@ -284,19 +211,6 @@ impl FlushJob<'_> {
             count_windows(columns.row(0).timestamps, newest, longest_ms, &mut counts);
         });
         Cut::new(&counts, newest, longest_ms)
-    }
-
-    /// Exemplars and metadata go to the newest window; what is asked of them does not depend on windows.
-    fn add_extras(&self, tenant: &TenantId, pinned: &PinnedEpoch, outputs: &mut Outputs<'_>) {
-        let exemplars = self.head.epoch_exemplars(tenant, pinned);
-        let metadata = self.head.epoch_metadata(tenant, pinned);
-        if exemplars.is_empty() && metadata.is_empty() {
-            return;
-        }
-        let writer = outputs.newest_or(window_around(self.now_ms, WINDOWS_MS[0]));
-        let exemplars: BTreeMap<Labels, _> = exemplars.into_iter().collect();
-        exemplars.iter().for_each(|(labels, exemplars)| writer.add_exemplars(labels, exemplars));
-        metadata.iter().for_each(|(metric, metadata)| writer.add_metadata(metric, metadata));
     }
 }
 

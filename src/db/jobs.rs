@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 
 use crate::head::Epoch;
 use crate::model::{TimeSpan, Timestamp};
-use crate::segment::SegmentWriter;
 
 use super::deletion::{Deletion, Deletions};
 use super::flush::FlushJob;
@@ -176,39 +175,13 @@ impl Database {
         let (_, seq_max) = epoch.seq_range().expect("only epochs that hold something are frozen");
         let longest_window_ms = longest_window_ms(self.retention().time_ms);
         let job = FlushJob { head: &self.head, epoch, now_ms, longest_window_ms };
-        let added = self.write_segments(job.writers(), |count| allocate(jobs, count))?;
+        let added = job.write(&self.files, &mut || allocate(jobs))?;
         let bytes = added.iter().map(|segment| segment.bytes).sum();
         self.counters.flushed_bytes.fetch_add(bytes, Ordering::Relaxed);
         let change = Change { added, flushed_seq: Some(seq_max), ..Change::default() };
         self.apply(jobs, change, Some(epoch))?;
         self.flushed_through(seq_max);
         Ok(())
-    }
-
-    /// Writes segments; none of them is left where one fails. `allocate` gives the first of so many new numbers.
-    pub(super) fn write_segments(
-        &self,
-        writers: Vec<SegmentWriter>,
-        allocate: impl FnOnce(u64) -> u64,
-    ) -> Result<Vec<Arc<LiveSegment>>, StorageError> {
-        let mut written: Vec<Arc<LiveSegment>> = Vec::new();
-        let numbers = allocate(writers.len() as u64)..;
-        for (number, writer) in numbers.zip(writers) {
-            match self.files.write(number, writer) {
-                Ok(segment) => written.push(segment),
-                Err(error) => {
-                    written.iter().for_each(|segment| segment.supersede());
-                    return Err(error);
-                }
-            }
-        }
-        match self.files.sync_names() {
-            Ok(()) => Ok(written),
-            Err(error) => {
-                written.iter().for_each(|segment| segment.supersede());
-                Err(error)
-            }
-        }
     }
 
     /// Makes a change durable, then visible.
@@ -262,9 +235,9 @@ impl Database {
     }
 }
 
-/// The first of so many numbers for new segments. A number is used once, even where writing fails.
-pub(super) fn allocate(jobs: &mut Jobs, count: u64) -> u64 {
-    let first = jobs.manifest.next_segment;
-    jobs.manifest.next_segment += count;
-    first
+/// A number for a new segment. It is used once, even where writing fails.
+pub(super) fn allocate(jobs: &mut Jobs) -> u64 {
+    let number = jobs.manifest.next_segment;
+    jobs.manifest.next_segment += 1;
+    number
 }

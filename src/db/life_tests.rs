@@ -364,3 +364,49 @@ fn a_segment_that_is_cut_off_under_a_running_database_costs_itself_alone() {
         assert!(victim.with_extension("seg.damaged").exists());
     }
 }
+
+/// Kilobytes of this process that no file is mapped to.
+fn anonymous_kilobytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("Linux has it");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// Once to fill the directory, once more to merge: what filling leaves in the heap would hide what a merge takes.
+#[test]
+#[ignore = "measures; by hand, alone, with PERDURA_MERGE_DIRECTORY"]
+fn how_much_memory_a_merge_takes() {
+    let directory =
+        std::env::var("PERDURA_MERGE_DIRECTORY").expect("an empty directory, or one this has filled");
+    let mut options = DatabaseOptions::new(Path::new(&directory));
+    options.clock = Clock::Simulated(SimulatedClock::at_ms(BASE + DAY));
+    options.fs = Arc::new(RealFs::mapped());
+    let database = Database::open(options).expect("the directory is free");
+    if database.stats().segments == 0 {
+        let mut state = 7;
+        for flush in 0..4_i64 {
+            for series in 0..200_u8 {
+                let at = BASE - BASE % DAY + flush * 1_000;
+                let value = |state: &mut u64| (random(state, i64::MAX >> 33) as f64).sqrt();
+                let samples: Vec<_> =
+                    (0..4_000).map(|step| (series, at + step * 1_700, value(&mut state))).collect();
+                append(&database, &samples).expect("the disk works");
+            }
+            database.flush_head().expect("the disk works");
+        }
+        return;
+    }
+    let before = anonymous_kilobytes();
+    let merged = std::thread::scope(|scope| {
+        let merge = scope.spawn(|| database.compact_all());
+        let mut most = before;
+        while !merge.is_finished() {
+            most = most.max(anonymous_kilobytes());
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        merge.join().expect("it does not panic").expect("the disk works");
+        most - before
+    });
+    let stats = database.stats();
+    println!("{} segments of {} bytes; a merge took {merged} kB", stats.segments, stats.segment_bytes);
+}

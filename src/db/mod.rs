@@ -19,6 +19,7 @@ mod judge;
 mod manifest;
 mod merge;
 mod options;
+mod outputs;
 mod plan;
 mod recover;
 mod reserve;

@@ -146,6 +146,40 @@ impl Head {
         }
     }
 
+    /// As [`Self::each_series`], in the rising order of the keys that `key` makes; ends with the first error. Memory is
+    /// a key for each series.
+    pub fn each_series_sorted<K: Ord, E>(
+        &self,
+        tenant: &TenantId,
+        epoch: &PinnedEpoch,
+        key: impl Fn(&Labels) -> K,
+        mut visit: impl FnMut(&K, &Labels, &Columns) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (Some(table), Some(part)) = (self.table(tenant), epoch.tenant(tenant)) else { return Ok(()) };
+        let mut places = Vec::new();
+        for shard in 0..part.tenant.shard_count() {
+            let slots = read(part.tenant.shard(shard)).len();
+            let shard_number = u32::try_from(shard).expect("shards are few");
+            for slot in 0..u32::try_from(slots).expect("slots have 32 bits") {
+                if part.newest(shard_number, slot).is_some() {
+                    places.push((key(&read(&table.shards[shard]).labels(slot)), shard_number, slot));
+                }
+            }
+        }
+        places.sort_unstable();
+        let mut columns = Columns::default();
+        for (key, shard, slot) in places {
+            columns.clear();
+            columns.begin_row();
+            part.read(shard, slot, TimeSpan::ALL, &mut columns);
+            if columns.sample_count() > 0 {
+                let labels = read(&table.shards[shard as usize]).labels(slot);
+                visit(&key, &labels, &columns)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Exemplars of an epoch by series; of several at one time the one written last.
     pub fn epoch_exemplars(&self, tenant: &TenantId, epoch: &PinnedEpoch) -> Vec<(Labels, Vec<Exemplar>)> {
         let (Some(table), Some(part)) = (self.table(tenant), epoch.tenant(tenant)) else { return Vec::new() };
