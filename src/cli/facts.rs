@@ -7,6 +7,7 @@ use crate::http::PROMETHEUS_VERSION;
 use crate::metrics::{Exposition, Registry};
 use crate::notify::{AlertmanagerMetrics, Notifier};
 use crate::scrape::{Observations, PoolMetrics, PoolStatus, ScrapeManager, ScrapeMetrics};
+use crate::storage::{SeriesLimit, SeriesLimits};
 
 /// Has the registry ask for the numbers of the process at each scrape.
 pub(super) fn register_process(registry: &Registry) {
@@ -231,6 +232,7 @@ fn build(out: &mut Exposition) {
 
 fn storage(out: &mut Exposition, stats: &DatabaseStats) {
     heads_of_upstream(out, stats);
+    series_limits(out, stats);
     for (name, help, kind, value) in [
         (
             "perdura_head_samples",
@@ -281,6 +283,25 @@ fn storage(out: &mut Exposition, stats: &DatabaseStats) {
 }
 
 /// The figures that upstream's dashboards read, under their names.
+fn series_limits(out: &mut Exposition, stats: &DatabaseStats) {
+    let SeriesLimits { total, per_metric, per_job } = stats.series_limits;
+    let name = "perdura_series_limit";
+    out.family(
+        name,
+        "Most active series, in all, for one metric and for one job; 0 for any number.",
+        "gauge",
+    );
+    for (limit, max) in SeriesLimit::ALL.into_iter().zip([total, per_metric, per_job]) {
+        out.sample(name, &[("limit", limit.name())], max as f64);
+    }
+    let name = "perdura_series_limit_refused_total";
+    let help = "New series that a limit kept out, counted each time that somebody writes them.";
+    out.family(name, help, "counter");
+    for (limit, refused) in SeriesLimit::ALL.into_iter().zip(stats.series_refused) {
+        out.sample(name, &[("limit", limit.name())], refused as f64);
+    }
+}
+
 fn heads_of_upstream(out: &mut Exposition, stats: &DatabaseStats) {
     for (name, help, kind, value) in [
         (

@@ -42,8 +42,9 @@ impl Role {
 }
 
 /// Beginnings of the names of flags that only a server takes, as upstream has it.
-const SERVER_ONLY: [&str; 7] = [
+const SERVER_ONLY: [&str; 8] = [
     "storage.tsdb.",
+    "storage.series-limit",
     "storage.remote.read-",
     "storage.remote.log-",
     "web.search.",
@@ -110,6 +111,24 @@ const FLAGS: &[Flag] = &[
         Value,
         "0B",
         "Most bytes that are kept, such as 512MB; 0 for any number",
+    ),
+    server(
+        "storage.series-limit",
+        Value,
+        "auto",
+        "Most active series; new ones beyond are refused. auto: one for each 2 KiB of memory; 0 for any number",
+    ),
+    server(
+        "storage.series-limit-per-metric",
+        Value,
+        "auto",
+        "Most active series of one metric. auto: a quarter of --storage.series-limit; 0 for any number",
+    ),
+    server(
+        "storage.series-limit-per-job",
+        Value,
+        "auto",
+        "Most active series of one job. auto: half of --storage.series-limit; 0 for any number",
     ),
     served("wal-sync", Value, "always", "When a write is durable: always, interval=DURATION, never"),
     server("query.lookback-delta", Value, "5m", "How far an instant selector looks back"),

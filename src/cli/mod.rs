@@ -10,6 +10,7 @@ mod gpu;
 mod import;
 mod life;
 mod logs;
+mod memory;
 mod options;
 mod running;
 mod serve;

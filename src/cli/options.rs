@@ -11,10 +11,12 @@ use crate::notify::NotifierOptions;
 use crate::promql::EngineOptions;
 use crate::scrape::GlobalUrlOptions;
 use crate::setting::ByteSize;
+use crate::storage::SeriesLimits;
 
 use super::flags::{Flags, Role};
 use super::gpu::{GpuOptions, GpuTexts, UserTexts};
 use super::logs::{LogFormat, LogLevel};
+use super::memory::memory_bytes;
 
 /// Features of upstream that are always on here, or that change nothing.
 const FEATURES_ALWAYS_ON: [&str; 15] = [
@@ -65,6 +67,7 @@ pub(super) struct ServeOptions {
     pub(super) storage_path: PathBuf,
     pub(super) retention: Retention,
     pub(super) wal_sync: WalSync,
+    pub(super) series_limits: SeriesLimits,
     pub(super) engine: EngineOptions,
     pub(super) notifier: NotifierOptions,
     pub(super) rules: RuleOptions,
@@ -98,6 +101,7 @@ impl ServeOptions {
             storage_path: PathBuf::from(flags.get("storage.tsdb.path")),
             retention: retention(flags)?,
             wal_sync: wal_sync(flags.get("wal-sync"))?,
+            series_limits: series_limits(flags, memory_bytes())?,
             http: http_options(flags, per_step_stats)?,
             engine,
             notifier: notifier_options(flags)?,
@@ -132,6 +136,26 @@ fn retention(flags: &Flags) -> Result<Retention, String> {
     let is_size_only = bytes > 0 && !flags.is_given("storage.tsdb.retention.time");
     let time_ms = if is_size_only { 0 } else { duration_ms(flags, "storage.tsdb.retention.time")? };
     Ok(Retention { time_ms, bytes, percentage: 0.0 })
+}
+
+/// Bytes of memory for each series that is allowed where no number is given: a series takes some one KiB with its
+/// samples of half an hour, and half of the memory is for queries, the system and what it keeps of files.
+const MEMORY_BYTES_PER_SERIES: u64 = 2_048;
+
+/// Numbers as given; where none is, as many as fit the memory, a quarter of them for one metric and half for one job. No
+/// limit where it is not known how much memory there is.
+fn series_limits(flags: &Flags, memory_bytes: Option<u64>) -> Result<SeriesLimits, String> {
+    let limit = |name: &str, auto: u64| match flags.get(name) {
+        "auto" => Ok(auto),
+        text => text.parse().map_err(|error| bad(name, format!("{text:?} is not auto or a number: {error}"))),
+    };
+    let total =
+        limit("storage.series-limit", memory_bytes.map_or(0, |bytes| bytes / MEMORY_BYTES_PER_SERIES))?;
+    Ok(SeriesLimits {
+        total,
+        per_metric: limit("storage.series-limit-per-metric", total.div_ceil(4))?,
+        per_job: limit("storage.series-limit-per-job", total.div_ceil(2))?,
+    })
 }
 
 fn http_options(flags: &Flags, per_step_stats: bool) -> Result<HttpOptions, String> {
@@ -377,6 +401,9 @@ mod tests {
             ("--storage.remote.flush-deadline=x", "--storage.remote.flush-deadline: "),
             ("--rules.max-concurrent-evals=x", "--rules.max-concurrent-evals: "),
             ("--rules.alert.resend-delay=x", "--rules.alert.resend-delay: "),
+            ("--storage.series-limit=many", "--storage.series-limit: "),
+            ("--storage.series-limit-per-metric=-1", "--storage.series-limit-per-metric: "),
+            ("--storage.series-limit-per-job=x", "--storage.series-limit-per-job: "),
             ("--wal-sync=sometimes", "--wal-sync: "),
             ("--wal-sync=interval=x", "--wal-sync: "),
             ("--web.cors.origin=(", "--web.cors.origin: "),
@@ -394,6 +421,21 @@ mod tests {
             let error = options(&[argument]).expect_err("the value is wrong");
             assert!(error.starts_with(flag), "{error}");
         }
+    }
+
+    #[test]
+    fn limits_on_series_fit_the_memory() {
+        let limits = |arguments: &[&str], memory_bytes| {
+            let flags =
+                Flags::parse(Role::Server, arguments.iter().map(OsString::from)).expect("flags are known");
+            series_limits(&flags, memory_bytes).expect("values are fine")
+        };
+        let of = |total, per_metric, per_job| SeriesLimits { total, per_metric, per_job };
+        assert_eq!(limits(&[], Some(1 << 30)), of(1 << 19, 1 << 17, 1 << 18));
+        assert_eq!(limits(&[], None), of(0, 0, 0));
+        assert_eq!(limits(&["--storage.series-limit=1001"], None), of(1_001, 251, 501));
+        let given = ["--storage.series-limit=0", "--storage.series-limit-per-job=7"];
+        assert_eq!(limits(&given, Some(1 << 30)), of(0, 0, 7));
     }
 
     #[test]

@@ -80,6 +80,7 @@ async fn open(options: &ServeOptions) -> Result<Arc<Database>, String> {
         .map_err(|error| format!("cannot open the database: {error}"))?;
     database.wal_sync = options.wal_sync;
     database.retention = options.retention;
+    database.series_limits = options.series_limits;
     let database = blocking("open the database", move || Database::open(database)).await?;
     database.start_background();
     Ok(database)

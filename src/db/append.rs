@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::head::{PinnedEpoch, SeriesPlace};
+use crate::head::{PinnedEpoch, Resolution, SeriesPlace};
 use crate::model::{TenantId, TimeSpan, Timestamp};
 use crate::storage::{
     Acceptance, Append, AppendError, Batch, Columns, Outcome, RawLabels, SampleKind, SeriesHandle,
@@ -13,6 +13,7 @@ use crate::wal::{BatchEncoder, RejectedSet, SeriesUse};
 use super::Database;
 use super::commit::{Pending, series_use};
 use super::deletion::Masked;
+use super::guard::Admitted;
 use super::judge::{Stored, Value, is_stateless, judge_stored, judge_times};
 use super::merge::merge_rows;
 use super::view::{LiveSegment, View};
@@ -31,8 +32,44 @@ impl Append for Database {
         // Held to the end: a series that was found must not leave the head before its samples are there.
         let _resolving = read(&self.resolving);
         let batch = self.without_known_metadata(tenant, batch);
-        let places = self.head.resolve(tenant, &batch, self.options.clock.now_ms());
-        let places = places.ok_or(AppendError::Forgotten)?;
+        let now_ms = self.options.clock.now_ms();
+        let resolved = self.head.resolve(tenant, &batch, now_ms).ok_or(AppendError::Forgotten)?;
+        let Resolution { mut places, refused } = resolved;
+        if refused.is_empty() {
+            return self.append_resolved(tenant, batch, places, acceptance);
+        }
+        let refusals = self.refusals.tell(&self.head, tenant, &batch, &refused, now_ms);
+        let refused: Vec<usize> = refused.into_iter().map(|(at, _)| at).collect();
+        places = without(places, &refused);
+        let mut admitted = Admitted::new(batch, &refused);
+        let rest = std::mem::take(&mut admitted.batch);
+        self.counters.rejected.fetch_add(admitted.rejections.len() as u64, Ordering::Relaxed);
+        let outcome = self.append_resolved(tenant, rest, places, acceptance)?;
+        let rejections = admitted.all_rejections(outcome.rejections);
+        Ok(Outcome { rejections, refusals, ..outcome })
+    }
+
+    fn known_series(&self, tenant: &TenantId, raw: &[RawLabels]) -> Vec<Option<SeriesHandle>> {
+        self.head.known_series(tenant, raw)
+    }
+}
+
+/// Places of the series that were not refused. `refused`: rising.
+fn without(places: Vec<SeriesPlace>, refused: &[usize]) -> Vec<SeriesPlace> {
+    let mut refused = refused.iter().copied().peekable();
+    let kept = places.into_iter().enumerate().filter(|(at, _)| refused.next_if_eq(at).is_none());
+    kept.map(|(_, place)| place).collect()
+}
+
+impl Database {
+    /// Stores a batch whose series have their places.
+    fn append_resolved(
+        &self,
+        tenant: &TenantId,
+        batch: Batch,
+        places: Vec<SeriesPlace>,
+        acceptance: &Acceptance,
+    ) -> Result<Outcome, AppendError> {
         if is_stateless(acceptance) {
             let rejections = judge_times(&batch, acceptance);
             return self.commit(tenant, batch, places, rejections);
@@ -52,12 +89,6 @@ impl Append for Database {
         self.commit(tenant, batch, places, rejections)
     }
 
-    fn known_series(&self, tenant: &TenantId, raw: &[RawLabels]) -> Vec<Option<SeriesHandle>> {
-        self.head.known_series(tenant, raw)
-    }
-}
-
-impl Database {
     fn commit(
         &self,
         tenant: &TenantId,
@@ -74,6 +105,7 @@ impl Database {
             histograms: accepted(SampleKind::Histogram, batch.histograms.len()),
             exemplars: accepted(SampleKind::Exemplar, batch.exemplars.len()),
             rejections,
+            refusals: Vec::new(),
         };
         self.counters.rejected.fetch_add(outcome.rejections.len() as u64, Ordering::Relaxed);
         if encoded.is_empty() {

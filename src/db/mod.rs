@@ -14,6 +14,7 @@ mod delete;
 mod deletion;
 mod error;
 mod flush;
+mod guard;
 mod jobs;
 mod judge;
 mod manifest;
@@ -43,6 +44,7 @@ use self::claims::Claims;
 use self::commit::{Committer, Seat};
 use self::deletion::Deletions;
 use self::flush::SegmentFiles;
+use self::guard::Refusals;
 use self::jobs::Jobs;
 use self::manifest::ManifestStore;
 use self::recover::{Layout, OpenedSegments, open_segments, replay_log};
@@ -68,6 +70,7 @@ pub struct Database {
     tail: Tail,
     /// Series of the batches that are judged by what is stored, until they are stored themselves.
     judging: Claims,
+    refusals: Refusals,
     /// Held for reading from finding a batch's series to publishing it, for writing while series are removed.
     resolving: RwLock<()>,
     is_closed: AtomicBool,
@@ -120,6 +123,8 @@ impl Database {
         remember_metadata(&head, &segments)?;
         let epoch = head.new_epoch();
         let replayed = replay_log(&*fs, &layout, manifest.flushed_seq, &head, &epoch, &options.clock)?;
+        // What was acknowledged is there now, however much it is; only what is new is limited.
+        head.set_series_limits(options.series_limits);
         let next_log = replayed.files.last().map_or(1, |file| file.number + 1).max(manifest.next_log);
         let limits = LogLimits { file_bytes: options.log_file_bytes };
         let mut log = LogWriter::new(Arc::clone(&fs), layout.log.clone(), limits, next_log, replayed.files);
@@ -145,6 +150,7 @@ impl Database {
             committer,
             tail: Tail::new(options.keep_log_after, manifest.flushed_seq),
             judging: Claims::default(),
+            refusals: Refusals::default(),
             resolving: RwLock::default(),
             is_closed: AtomicBool::new(false),
             retention: RwLock::new(options.retention),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::fs::{Fs, RealFs};
+use crate::storage::SeriesLimits;
 
 use super::retention::Retention;
 
@@ -46,10 +47,13 @@ pub struct DatabaseOptions {
     /// Batches of the log with higher sequence numbers are kept for those who forward them, as
     /// [`Database::keep_log_after`](super::Database::keep_log_after) has it; `u64::MAX` for none.
     pub keep_log_after: u64,
+    /// Most series that the head may know; new ones beyond are refused.
+    pub series_limits: SeriesLimits,
 }
 
 impl DatabaseOptions {
-    /// The product's settings for a database in `path`: the real clock and disk, durable before answered, no retention.
+    /// The product's settings for a database in `path`: the real clock and disk, durable before answered, no retention,
+    /// any number of series.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -63,6 +67,7 @@ impl DatabaseOptions {
             queue_bytes_max: 64 << 20,
             log_file_bytes: 256 << 20,
             keep_log_after: u64::MAX,
+            series_limits: SeriesLimits::default(),
         }
     }
 }

@@ -221,7 +221,7 @@ impl LogFile<'_> {
 fn publish_logged(head: &Head, epoch: &Arc<Epoch>, clock: &Clock, logged: &LoggedBatch) {
     let now_ms = clock.now_ms();
     let LoggedBatch { seq, tenant, batch } = logged;
-    let places =
+    let resolved =
         head.resolve(tenant, batch, now_ms).expect("no series leaves the head while the log is replayed");
     for entry in &batch.metadata {
         head.add_metadata(tenant, &entry.metric, &entry.metadata);
@@ -232,7 +232,8 @@ fn publish_logged(head: &Head, epoch: &Arc<Epoch>, clock: &Clock, logged: &Logge
         log_bytes: batch.sample_count() as u64 * 16,
         tenant,
         batch,
-        places: &places,
+        // There are no limits yet: what was acknowledged is never refused.
+        places: &resolved.places,
         rejected: &RejectedSet::default(),
     });
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::model::{TimeSpan, Timestamp};
+use crate::storage::{SeriesLimit, SeriesLimits};
 
 use super::Database;
 use super::retention::Retention;
@@ -25,6 +26,12 @@ pub struct DatabaseStats {
     pub head_series_created: u64,
     /// Series that left the head since the database was opened.
     pub head_series_removed: u64,
+    /// Series begun within the last hour, to the minute, and since the database was opened.
+    pub head_series_created_last_hour: u64,
+    /// How many series the head may know.
+    pub series_limits: SeriesLimits,
+    /// How often a new series was refused, by limit in the order of [`SeriesLimit::ALL`].
+    pub series_refused: [u64; 3],
     /// Samples in the head that are not in segments yet.
     pub head_samples: u64,
     /// Bytes that the head's samples take.
@@ -98,9 +105,10 @@ pub struct DatabaseStats {
 }
 
 impl Database {
-    /// What the database tells of itself, with the counts by label; walks every label pair of the head.
-    pub fn stats_with_labels(&self) -> DatabaseStats {
-        let facts = self.head.facts();
+    /// What the database tells of itself, with the counts by label, at most `limit` of each; walks every label
+    /// pair of the head.
+    pub fn stats_with_labels(&self, limit: usize) -> DatabaseStats {
+        let facts = self.head.facts(limit);
         DatabaseStats {
             series_by_metric: named(facts.series_by_metric),
             values_by_label: named(facts.values_by_label),
@@ -122,6 +130,9 @@ impl Database {
             head_series: self.head.series(),
             head_series_created: self.head.series_created(),
             head_series_removed: self.head.series_removed(),
+            head_series_created_last_hour: self.head.series_created_last_hour(self.options.clock.now_ms()),
+            series_limits: self.head.series_limits(),
+            series_refused: SeriesLimit::ALL.map(|limit| self.head.series_refused(limit)),
             head_samples: view.epochs().map(|epoch| epoch.samples()).sum(),
             head_bytes: view.epochs().map(|epoch| epoch.heap_bytes()).sum(),
             head_oldest: (!in_head.is_empty()).then_some(in_head.start),

@@ -1,6 +1,7 @@
 //! From matchers to series, within one shard: label pairs by number, and for each pair the series that have it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
@@ -86,6 +87,11 @@ impl ShardIndex {
         Label { name: self.texts.text(name), value: self.texts.text(value) }
     }
 
+    /// The value of a pair, shared.
+    pub(super) fn shared_value(&self, pair: PairNumber) -> Arc<str> {
+        self.texts.shared(self.pair(pair).1)
+    }
+
     /// A text by its number.
     pub(super) fn text(&self, number: u32) -> &str {
         self.texts.text(number)
@@ -139,7 +145,8 @@ impl ShardIndex {
         Some(slots)
     }
 
-    fn slots_equal(&self, name: &str, value: &str) -> &[Slot] {
+    /// The series that have a label, rising.
+    pub(super) fn slots_equal(&self, name: &str, value: &str) -> &[Slot] {
         let number = || self.numbers.get(&(self.texts.lookup(name)?, self.texts.lookup(value)?));
         number().map_or(&[], |pair| self.slots(*pair))
     }

@@ -90,6 +90,9 @@ impl KnownTable {
         let entries_max = 2 * series / self.shards.len() + SPARE_ENTRIES;
         for (identity, place) in batch.identities.iter().zip(places) {
             let SeriesIdentity::Raw(raw) = *identity else { continue };
+            if place.is_refused() {
+                continue;
+            }
             let Some(narrow) = self.narrow(pack(place.shard, place.slot)) else { continue };
             let mut shard = write(&self.shards[self.shard_of(raw)]);
             if shard.len() >= entries_max {

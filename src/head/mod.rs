@@ -8,8 +8,10 @@
 //! (one thread), durability, acceptance, sequence numbers, and the segments behind.
 
 mod buffer;
+mod cause;
 mod epoch;
 mod facts;
+mod guard;
 mod index;
 mod known;
 mod packed;
@@ -22,15 +24,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 
 use crate::model::{Exemplar, Labels, Metadata, TenantId, TimeSpan, Timestamp};
-use crate::storage::{Batch, Columns, RawLabels, SeriesHandle};
+use crate::storage::{Batch, Columns, RawLabels, SeriesHandle, SeriesLimit, SeriesLimits};
 
+use self::guard::Guard;
 use self::series::SeriesTable;
 use crate::lock::{lock, read, write};
 
 pub use epoch::{Epoch, PinnedEpoch, Publication};
 pub use facts::HeadFacts;
 pub use select::{HeadReader, HeadRow, HeadRows};
-pub use series::SeriesPlace;
+pub use series::{Resolution, SeriesPlace};
 
 /// All series of all tenants, and what metric families say of themselves.
 #[derive(Debug)]
@@ -39,6 +42,7 @@ pub struct Head {
     tenants: RwLock<HashMap<TenantId, Arc<SeriesTable>>>,
     references: AtomicU64,
     removed: AtomicU64,
+    guard: Arc<Guard>,
     metadata: RwLock<HashMap<TenantId, BTreeMap<String, Vec<Metadata>>>>,
     /// All epochs that somebody may still read.
     epochs: Mutex<Vec<Weak<Epoch>>>,
@@ -48,13 +52,14 @@ pub struct Head {
 const METADATA_PER_METRIC_MAX: usize = 16;
 
 impl Head {
-    /// An empty head. `shards`: a power of two.
+    /// An empty head without limits. `shards`: a power of two.
     pub fn new(shards: usize) -> Self {
         Self {
             shards,
             tenants: RwLock::default(),
             references: AtomicU64::new(0),
             removed: AtomicU64::new(0),
+            guard: Arc::default(),
             metadata: RwLock::default(),
             epochs: Mutex::default(),
         }
@@ -74,19 +79,40 @@ impl Head {
         epochs.len()
     }
 
-    /// Places of a batch's series, in its order; makes those that are new. They become visible with their samples.
+    /// Limits the series that are made from now on; those that are there stay, however many they are.
+    pub fn set_series_limits(&self, limits: SeriesLimits) {
+        self.guard.set_limits(limits);
+    }
+
+    /// The limits as they are.
+    pub fn series_limits(&self) -> SeriesLimits {
+        self.guard.limits()
+    }
+
+    /// How often a new series was kept out by a limit.
+    pub fn series_refused(&self, limit: SeriesLimit) -> u64 {
+        self.guard.refused(limit)
+    }
+
+    /// Series made within the last hour, to the minute, without those that were there when limits were set.
+    pub fn series_created_last_hour(&self, now_ms: Timestamp) -> u64 {
+        self.guard.created_last_hour(seconds(now_ms))
+    }
+
+    /// Places of a batch's series, in its order; makes those that are new, as far as the limits allow. They become visible
+    /// with their samples.
     /// `None` where the batch names a series by a handle and some series have left since that was given out.
-    pub fn resolve(&self, tenant: &TenantId, batch: &Batch, now_ms: Timestamp) -> Option<Vec<SeriesPlace>> {
+    pub fn resolve(&self, tenant: &TenantId, batch: &Batch, now_ms: Timestamp) -> Option<Resolution> {
         self.table_or_new(tenant).resolve(batch, &self.references, seconds(now_ms))
     }
 
-    /// The handle of the series with these labels, which is made where it is new.
+    /// The handle of the series with these labels, which is made where it is new, whatever the limits.
     pub fn handle(&self, tenant: &TenantId, labels: &Labels, now_ms: Timestamp) -> SeriesHandle {
         let table = self.table_or_new(tenant);
-        let mut batch = Batch::default();
+        let mut batch = Batch { exempt_from: Some(0), ..Batch::default() };
         batch.begin_series(labels);
-        let places = table.resolve(&batch, &self.references, seconds(now_ms));
-        let place = places.expect("it comes with labels")[0];
+        let resolved = table.resolve(&batch, &self.references, seconds(now_ms));
+        let place = resolved.expect("it comes with labels").places[0];
         table.known().handle(place)
     }
 
@@ -243,7 +269,7 @@ impl Head {
         for (tenant, table) in tables {
             let part = current.tenant(&tenant);
             let mut removed_of_table = 0;
-            for (at, shard) in table.shards.iter().enumerate() {
+            for at in 0..table.shards.len() {
                 let busy: Vec<bool> = part.as_ref().map_or_else(Vec::new, |part| {
                     read(part.shard(at)).iter().map(|buffer| !buffer.is_empty()).collect()
                 });
@@ -254,7 +280,7 @@ impl Head {
                 let is_idle = |slot: u32| {
                     !busy.get(slot as usize).copied().unwrap_or(false) && !exemplars.contains(&slot)
                 };
-                let removed = write(shard).remove_idle(seconds(used_before_ms), is_idle);
+                let removed = table.remove_idle(at, seconds(used_before_ms), is_idle);
                 self.removed.fetch_add(removed, Ordering::Relaxed);
                 removed_of_table += removed;
             }
@@ -289,7 +315,9 @@ impl Head {
             return table;
         }
         let mut tenants = write(&self.tenants);
-        let table = tenants.entry(tenant.clone()).or_insert_with(|| Arc::new(SeriesTable::new(self.shards)));
+        let table = tenants
+            .entry(tenant.clone())
+            .or_insert_with(|| Arc::new(SeriesTable::new(self.shards, Arc::clone(&self.guard))));
         Arc::clone(table)
     }
 }

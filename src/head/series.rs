@@ -2,15 +2,28 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::RwLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
 
-use crate::model::{Fingerprint, Labels};
-use crate::storage::{Batch, SeriesIdentity};
+use crate::model::{Fingerprint, Label, Labels, METRIC_NAME};
+use crate::storage::{Batch, SeriesIdentity, SeriesLimit};
 
+use super::guard::{Departed, Guard, JOB, SeriesCounts};
 use super::index::{PairNumber, ShardIndex, Slot};
 use super::known::{KnownTable, unpack};
 use crate::lock::{read, write};
+
+/// The slot of series that are not there.
+const REFUSED: Slot = Slot::MAX;
+
+/// What became of a batch's series.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resolution {
+    /// Their places, in the batch's order; those of the refused lead nowhere.
+    pub places: Vec<SeriesPlace>,
+    /// New series that a limit kept out, rising, and which limit.
+    pub refused: Vec<(usize, SeriesLimit)>,
+}
 
 /// A series of a batch, found in the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +37,11 @@ pub struct SeriesPlace {
 }
 
 impl SeriesPlace {
+    /// Whether it is the place of a series that a limit kept out.
+    pub(super) fn is_refused(self) -> bool {
+        self.slot == REFUSED
+    }
+
     #[cfg(test)]
     pub(super) fn new(fingerprint: Fingerprint, reference: u64, shard: u32, slot: Slot) -> Self {
         Self { fingerprint, reference, shard, slot }
@@ -121,14 +139,20 @@ impl SeriesShard {
         SeriesPlace { fingerprint: entry.fingerprint, reference: entry.reference, shard, slot }
     }
 
-    /// Removes the series that were not written to since `used_before_s` and that `is_idle`. Returns how many.
-    pub(super) fn remove_idle(&mut self, used_before_s: u32, is_idle: impl Fn(Slot) -> bool) -> u64 {
+    /// Removes the series that were not written to since `used_before_s` and that `is_idle`. Returns these.
+    pub(super) fn remove_idle(
+        &mut self,
+        used_before_s: u32,
+        is_idle: impl Fn(Slot) -> bool,
+    ) -> Vec<Departed> {
         let mut removed: Vec<Slot> = Vec::new();
+        let mut departed = Vec::new();
         let mut pairs = Vec::new();
         for (at, entry) in self.entries.iter_mut().enumerate() {
             let slot = Slot::try_from(at).expect("slots have 32 bits");
             if entry.is_live && entry.used_s.load(Ordering::Relaxed) < used_before_s && is_idle(slot) {
                 entry.is_live = false;
+                departed.push(departed_of(&self.index, &entry.pairs));
                 pairs.extend_from_slice(&std::mem::take(&mut entry.pairs));
                 removed.push(slot);
             }
@@ -147,13 +171,17 @@ impl SeriesShard {
         }
         self.index.remove(pairs, |slot| removed.binary_search(&slot).is_ok());
         self.free.extend_from_slice(&removed);
-        removed.len() as u64
+        departed
+    }
+
+    /// Labels of a series, one by one.
+    pub(super) fn each_label(&self, slot: Slot) -> impl Iterator<Item = Label<'_>> {
+        self.entries[slot as usize].pairs.iter().map(|pair| self.index.label(*pair))
     }
 
     /// Labels of a series.
     pub(super) fn labels(&self, slot: Slot) -> Labels {
-        let pairs = self.entries[slot as usize].pairs.iter();
-        Labels::default().overridden(pairs.map(|pair| self.index.label(*pair)))
+        Labels::default().overridden(self.each_label(slot))
     }
 
     /// How many series there are.
@@ -162,18 +190,44 @@ impl SeriesShard {
     }
 }
 
+/// A series of a batch that the head may not know.
+struct NewSeries<'a> {
+    canonical: &'a [u8],
+    is_exempt: bool,
+}
+
+/// What a series is counted by.
+fn departed_of(index: &ShardIndex, pairs: &[PairNumber]) -> Departed {
+    let mut departed = Departed::default();
+    for label in pairs.iter().map(|pair| index.label(*pair)) {
+        match label.name {
+            METRIC_NAME => label.value.clone_into(&mut departed.metric),
+            JOB => departed.job = Some(label.value.to_owned()),
+            _ => {}
+        }
+    }
+    departed
+}
+
 /// All series of one tenant.
 #[derive(Debug)]
 pub(super) struct SeriesTable {
     pub(super) shards: Box<[RwLock<SeriesShard>]>,
     known: KnownTable,
+    counts: Mutex<SeriesCounts>,
+    guard: Arc<Guard>,
 }
 
 impl SeriesTable {
     /// `shards`: a power of two.
-    pub(super) fn new(shards: usize) -> Self {
+    pub(super) fn new(shards: usize, guard: Arc<Guard>) -> Self {
         assert!(shards.is_power_of_two(), "shards are chosen by the lowest bits");
-        Self { shards: (0..shards).map(|_| RwLock::default()).collect(), known: KnownTable::new(shards) }
+        Self {
+            shards: (0..shards).map(|_| RwLock::default()).collect(),
+            known: KnownTable::new(shards),
+            counts: Mutex::default(),
+            guard,
+        }
     }
 
     fn shard_of(&self, fingerprint: Fingerprint) -> usize {
@@ -186,14 +240,14 @@ impl SeriesTable {
         &self.known
     }
 
-    /// Places of a batch's series, in its order; makes those that are new. Locks each shard once, and once more for each
+    /// Series by metric and job.
+    pub(super) fn counts(&self) -> &Mutex<SeriesCounts> {
+        &self.counts
+    }
+
+    /// Places of a batch's series, in its order; makes those that are new and that no limit keeps out. Locks each shard once, and once more for each
     /// new series. `None` where the batch names a series by a handle whose time is over.
-    pub(super) fn resolve(
-        &self,
-        batch: &Batch,
-        references: &AtomicU64,
-        now_s: u32,
-    ) -> Option<Vec<SeriesPlace>> {
+    pub(super) fn resolve(&self, batch: &Batch, references: &AtomicU64, now_s: u32) -> Option<Resolution> {
         let mut places = Vec::with_capacity(batch.series.len());
         let mut unknown = Vec::new();
         {
@@ -223,24 +277,55 @@ impl SeriesTable {
                 });
             }
         }
+        let mut refused = Vec::new();
         for at in unknown {
-            self.create(&mut places[at], batch.labels_of(&batch.series[at]), references, now_s);
+            let labels =
+                NewSeries { canonical: batch.labels_of(&batch.series[at]), is_exempt: batch.is_exempt(at) };
+            if let Err(limit) = self.create(&mut places[at], &labels, references, now_s) {
+                refused.push((at, limit));
+            }
         }
         if !batch.identities.is_empty() {
             self.known.learn(batch, &places, self.len());
         }
-        Some(places)
+        Some(Resolution { places, refused })
     }
 
-    fn create(&self, place: &mut SeriesPlace, canonical: &[u8], references: &AtomicU64, now_s: u32) {
+    fn create(
+        &self,
+        place: &mut SeriesPlace,
+        new: &NewSeries<'_>,
+        references: &AtomicU64,
+        now_s: u32,
+    ) -> Result<(), SeriesLimit> {
+        let labels = Labels::from_bytes(new.canonical).expect("a batch holds canonical labels");
         let mut shard = write(&self.shards[place.shard as usize]);
         // Another request, or an earlier entry of this batch, may have made it meanwhile.
-        place.slot = shard.find(place.fingerprint).unwrap_or_else(|| {
-            let labels = Labels::from_bytes(canonical).expect("a batch holds canonical labels");
-            let reference = references.fetch_add(1, Ordering::Relaxed);
-            shard.create(place.fingerprint, &labels, reference, now_s)
-        });
+        place.slot = match shard.find(place.fingerprint) {
+            Some(slot) => slot,
+            None => {
+                if let Err(limit) = self.guard.admit(&self.counts, &labels, new.is_exempt, now_s) {
+                    place.slot = REFUSED;
+                    return Err(limit);
+                }
+                let reference = references.fetch_add(1, Ordering::Relaxed);
+                shard.create(place.fingerprint, &labels, reference, now_s)
+            }
+        };
         place.reference = shard.entries[place.slot as usize].reference;
+        Ok(())
+    }
+
+    /// Removes idle series of one shard, as [`SeriesShard::remove_idle`]. Returns how many.
+    pub(super) fn remove_idle(
+        &self,
+        shard: usize,
+        used_before_s: u32,
+        is_idle: impl Fn(Slot) -> bool,
+    ) -> u64 {
+        let departed = write(&self.shards[shard]).remove_idle(used_before_s, is_idle);
+        self.guard.release(&self.counts, &departed);
+        departed.len() as u64
     }
 
     /// Tells the table of known series that some have left.
@@ -269,12 +354,12 @@ mod tests {
     }
 
     fn resolve(table: &SeriesTable, names: &[&str], references: &AtomicU64, now_s: u32) -> Vec<SeriesPlace> {
-        table.resolve(&batch(names), references, now_s).expect("they come with labels")
+        table.resolve(&batch(names), references, now_s).expect("they come with labels").places
     }
 
     #[test]
     fn a_series_has_one_place() {
-        let table = SeriesTable::new(4);
+        let table = SeriesTable::new(4, Arc::default());
         let references = AtomicU64::new(1);
         let first = resolve(&table, &["a", "b", "a"], &references, 0);
         assert_eq!(first[0], first[2]);
@@ -286,11 +371,11 @@ mod tests {
 
     #[test]
     fn idle_series_leave_and_their_slots_are_used_again() {
-        let table = SeriesTable::new(1);
+        let table = SeriesTable::new(1, Arc::default());
         let references = AtomicU64::new(1);
         let old = resolve(&table, &["a", "b"], &references, 10);
         resolve(&table, &["b"], &references, 20);
-        assert_eq!(write(&table.shards[0]).remove_idle(15, |_| true), 1);
+        assert_eq!(table.remove_idle(0, 15, |_| true), 1);
         assert_eq!(read(&table.shards[0]).len(), 1);
         let new = resolve(&table, &["c", "b", "a"], &references, 30);
         assert_eq!((new[0].slot, new[1]), (old[0].slot, old[1]));
@@ -306,7 +391,7 @@ mod tests {
             assert_eq!(shard.create(*print, &labels, at as u64, 5), at as Slot);
         }
         assert_eq!(prints.map(|print| shard.find(print)), [Some(0), Some(1), Some(2)]);
-        assert_eq!(shard.remove_idle(9, |slot| slot == 0), 1);
+        assert_eq!(shard.remove_idle(9, |slot| slot == 0).len(), 1);
         assert_eq!(prints.map(|print| shard.find(print)), [None, Some(1), Some(2)]);
     }
 }

@@ -34,4 +34,9 @@ impl TextTable {
     pub(super) fn text(&self, number: u32) -> &str {
         &self.texts[number as usize]
     }
+
+    /// The same, without a copy.
+    pub(super) fn shared(&self, number: u32) -> Arc<str> {
+        Arc::clone(&self.texts[number as usize])
+    }
 }

@@ -7,8 +7,9 @@ use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use serde::Serialize;
 
-use crate::db::NamedCount;
+use crate::db::{DatabaseStats, NamedCount};
 use crate::model::{Timestamp, format_duration, format_rfc3339_ms};
+use crate::storage::{SeriesLimit, SeriesLimits};
 
 use super::answer::{ApiError, ErrorKind, success_value, text_response};
 use super::app::App;
@@ -145,6 +146,8 @@ struct HeadStatsJson {
     chunk_count: u64,
     min_time: Timestamp,
     max_time: Timestamp,
+    /// Not of upstream.
+    series_created_last_hour: u64,
 }
 
 #[derive(Serialize)]
@@ -161,10 +164,28 @@ struct TsdbJson<'a> {
     label_value_count_by_label_name: Vec<NamedCountJson<'a>>,
     memory_in_bytes_by_label_name: Vec<NamedCountJson<'a>>,
     series_count_by_label_value_pair: Vec<NamedCountJson<'a>>,
+    /// Not of upstream.
+    series_limits: Vec<SeriesLimitJson>,
 }
 
-fn named(counts: &[NamedCount], limit: usize) -> Vec<NamedCountJson<'_>> {
-    counts.iter().take(limit).map(|count| NamedCountJson { name: &count.name, value: count.count }).collect()
+#[derive(Serialize)]
+struct SeriesLimitJson {
+    /// `total`, `metric` or `job`.
+    name: &'static str,
+    /// 0 for any number.
+    limit: u64,
+    /// How often a new series was refused.
+    refused: u64,
+}
+
+fn series_limits(stats: &DatabaseStats) -> Vec<SeriesLimitJson> {
+    let SeriesLimits { total, per_metric, per_job } = stats.series_limits;
+    let limits = SeriesLimit::ALL.into_iter().zip([total, per_metric, per_job]).zip(stats.series_refused);
+    limits.map(|((of, limit), refused)| SeriesLimitJson { name: of.name(), limit, refused }).collect()
+}
+
+fn named(counts: &[NamedCount]) -> Vec<NamedCountJson<'_>> {
+    counts.iter().map(|count| NamedCountJson { name: &count.name, value: count.count }).collect()
 }
 
 /// `/api/v1/status/tsdb`
@@ -188,7 +209,7 @@ pub(super) async fn tsdb(State(app): State<Arc<App>>, request: Request) -> Resul
         .ok_or_else(|| ApiError::new(ErrorKind::Unavailable, "there is no database"))?;
     Ok(app
         .write(0, move |_| {
-            let stats = database.stats_with_labels();
+            let stats = database.stats_with_labels(limit);
             success_value(&TsdbJson {
                 head_stats: HeadStatsJson {
                     num_series: stats.head_series,
@@ -197,11 +218,13 @@ pub(super) async fn tsdb(State(app): State<Arc<App>>, request: Request) -> Resul
                     chunk_count: stats.head_series,
                     min_time: stats.head_oldest.unwrap_or(i64::MAX),
                     max_time: stats.head_newest.unwrap_or(i64::MIN),
+                    series_created_last_hour: stats.head_series_created_last_hour,
                 },
-                series_count_by_metric_name: named(&stats.series_by_metric, limit),
-                label_value_count_by_label_name: named(&stats.values_by_label, limit),
-                memory_in_bytes_by_label_name: named(&stats.bytes_by_label, limit),
-                series_count_by_label_value_pair: named(&stats.series_by_pair, limit),
+                series_count_by_metric_name: named(&stats.series_by_metric),
+                label_value_count_by_label_name: named(&stats.values_by_label),
+                memory_in_bytes_by_label_name: named(&stats.bytes_by_label),
+                series_count_by_label_value_pair: named(&stats.series_by_pair),
+                series_limits: series_limits(&stats),
             })
         })
         .await)

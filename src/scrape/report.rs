@@ -5,7 +5,7 @@ use crate::model::{Labels, Timestamp, stale_nan};
 use crate::storage::Batch;
 
 /// Always there.
-const NAMES: [&str; 5] = [
+pub(super) const NAMES: [&str; 5] = [
     "up",
     "scrape_duration_seconds",
     "scrape_samples_scraped",

@@ -125,6 +125,8 @@ impl TargetWriter {
             sample_limit: self.config.own.sample_limit,
             body_bytes,
         };
+        // A target that exposes too much must still be seen to be up.
+        batch.exempt_from = Some(batch.series.len());
         self.report.push(&mut batch, at.time, &report);
         let span = TimeSpan::new(Timestamp::MIN, at.now.saturating_add(AHEAD_MS_MAX));
         self.append(batch, &Acceptance { span, ..Acceptance::EVERYTHING });
@@ -137,6 +139,7 @@ impl TargetWriter {
         let mut batch = Batch::default();
         self.cache.begin();
         self.push_stale(&mut batch, time, true);
+        batch.exempt_from = Some(batch.series.len());
         self.report.push_stale(&mut batch, time);
         self.append(batch, &Acceptance::IN_ORDER);
     }
@@ -297,6 +300,8 @@ impl TargetWriter {
         let metrics = &self.sink.metrics;
         for rejection in &outcome.rejections {
             match (rejection.kind, rejection.reason) {
+                // The database counts these by limit.
+                (_, RejectReason::Limit) => {}
                 (SampleKind::Exemplar, _) => metrics.exemplar_out_of_order.increment(),
                 (_, RejectReason::OutOfOrder) => metrics.sample_out_of_order.increment(),
                 (_, RejectReason::DuplicateTime) => metrics.sample_duplicate_timestamp.increment(),

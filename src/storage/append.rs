@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::model::{Exemplar, Histogram, Labels, Metadata, TenantId, TimeSpan, Timestamp};
 
+use super::limit::SeriesRefusal;
+
 /// What one request, scrape or rule evaluation writes. Flat: series hold ranges into shared entry lists.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -22,6 +24,8 @@ pub struct Batch {
     pub metadata: Vec<MetadataEntry>,
     /// How each series is told apart: empty where all of them are by their labels, else one for each series.
     pub identities: Vec<SeriesIdentity>,
+    /// From which series on none is kept out by a limit on series: what the store's own work reports. `None`: no such.
+    pub exempt_from: Option<usize>,
 }
 
 /// Hash of the bytes that a series' labels came as, under a key that senders do not know. 128 bits, as a series'
@@ -175,6 +179,11 @@ impl Batch {
         self.identities.get(series).copied().unwrap_or_default()
     }
 
+    /// Whether a series is never kept out by a limit.
+    pub fn is_exempt(&self, series: usize) -> bool {
+        self.exempt_from.is_some_and(|from| series >= from)
+    }
+
     fn current(&mut self) -> &mut BatchSeries {
         self.series.last_mut().expect("a series was begun before its samples")
     }
@@ -305,6 +314,8 @@ pub struct Outcome {
     pub histograms: usize,
     /// Exemplars stored.
     pub exemplars: usize,
+    /// The limits that kept new series out, each with what it is full of. Their samples are among the rejections.
+    pub refusals: Vec<SeriesRefusal>,
 }
 
 /// Why a batch as a whole was not stored. After an error nothing of it is visible.

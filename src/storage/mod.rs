@@ -11,6 +11,7 @@
 
 mod append;
 mod columns;
+mod limit;
 mod memory;
 mod select;
 
@@ -20,6 +21,7 @@ pub use append::{
     SeriesHandle, SeriesIdentity,
 };
 pub use columns::{Columns, ColumnsRow};
+pub use limit::{SeriesCause, SeriesLimit, SeriesLimits, SeriesRefusal};
 pub use memory::MemoryStore;
 pub use select::{
     Estimate, LabelPair, LabelsNeeded, LabelsRequest, Need, Piece, ReadRows, Select, SelectError,

@@ -15,6 +15,7 @@ mod node_examples;
 mod node_trial;
 mod rules;
 mod segment_format;
+mod series_limits;
 mod server;
 mod unit_test_files;
 mod unit_tests;

@@ -212,6 +212,9 @@ fn receive_into(
         && let Ok(again) = decode(protocol, plain)
     {
         // The store took the batch. Decoding it a second time is rare and gives the same places.
+        for refusal in &outcome.refusals {
+            problems.push(|| refusal.to_string());
+        }
         explain(&outcome.rejections, &again.batch, protocol, &mut problems, &mut notes);
     }
     let status = if problems.is_empty() { 204 } else { 400 };
@@ -254,7 +257,7 @@ fn failed(error: &AppendError, protocol: Protocol) -> WriteReply {
     }
 }
 
-/// Says of each refused sample why, and which it was.
+/// Says of each refused sample why, and which it was. Limits on series were told of before, all their samples at once.
 fn explain(
     rejections: &[Rejection],
     batch: &Batch,
@@ -262,7 +265,7 @@ fn explain(
     problems: &mut Problems,
     notes: &mut Problems,
 ) {
-    for rejection in rejections {
+    for rejection in rejections.iter().filter(|rejection| rejection.reason != RejectReason::Limit) {
         let (what, timestamp) = match rejection.kind {
             SampleKind::Float => ("", batch.floats[rejection.index].timestamp),
             SampleKind::Histogram => ("", batch.histograms[rejection.index].timestamp),

@@ -240,3 +240,37 @@ fn the_end_marks_everything_that_no_other_loop_wrote() {
     assert_eq!(bench.stored()[&series("b")], "1000:1 3000:7");
     assert_eq!(bench.own("up"), "1000:1 2000:stale");
 }
+
+/// Takes everything, and remembers which series must not be refused.
+#[derive(Default)]
+struct Exempt(std::sync::Mutex<Vec<String>>);
+
+impl Append for Exempt {
+    fn append(
+        &self,
+        _: &TenantId,
+        batch: Batch,
+        _: &Acceptance,
+    ) -> Result<Outcome, crate::storage::AppendError> {
+        let exempt = (0..batch.series.len()).filter(|at| batch.is_exempt(*at));
+        let name = |at: usize| {
+            let labels =
+                Labels::from_bytes(batch.labels_of(&batch.series[at])).expect("labels are canonical");
+            labels.metric_name().to_owned()
+        };
+        *crate::lock::lock(&self.0) = exempt.map(name).collect();
+        Ok(Outcome::default())
+    }
+}
+
+#[test]
+fn limits_on_series_spare_the_report() {
+    let mut bench = Bench::new("");
+    let store = Arc::new(Exempt::default());
+    bench.writer.sink.append = Arc::clone(&store) as Arc<dyn Append>;
+    let expected = super::super::report::NAMES.map(str::to_owned);
+    assert_eq!(bench.scrape(1_000, "a 1\nb 2\n"), None);
+    assert_eq!(*crate::lock::lock(&store.0), expected);
+    bench.writer.write_end(2_000);
+    assert_eq!(*crate::lock::lock(&store.0), expected);
+}
