@@ -311,6 +311,7 @@ fn edges(
         float_times: &window.float_times[floats..],
         floats: &window.floats[floats..],
         float_starts: window.float_starts.get(floats..).unwrap_or_default(),
+        falls: None,
         histogram_times: &window.histogram_times[histograms..],
         histograms: &window.histograms[histograms..],
         histogram_starts: window.histogram_starts.get(histograms..).unwrap_or_default(),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::model::{CounterResetHint, FloatHistogram, TimeSpan, Timestamp, is_stale};
 use crate::promql::engine::QueryError;
-use crate::promql::functions::Window;
 use crate::promql::functions::reset::ResetView;
+use crate::promql::functions::{Falls, Window};
 use crate::promql::parse::ast::RangeExtension;
 use crate::promql::plan::{Node, NodeKind, RangeNode, ReferenceTime, StepGrid, SubqueryNode};
 use crate::storage::ColumnsRow;
@@ -24,6 +24,8 @@ pub(crate) struct Samples {
     pub(crate) floats: Vec<f64>,
     /// Start timestamps of floats: empty, or one each.
     pub(crate) float_starts: Vec<Timestamp>,
+    /// Places of floats below the one before, rising; found when a row is filled.
+    falls: Vec<usize>,
     /// Times of histograms.
     pub(crate) histogram_times: Vec<Timestamp>,
     /// Histograms.
@@ -42,6 +44,7 @@ impl Samples {
         self.float_times.clear();
         self.floats.clear();
         self.float_starts.clear();
+        self.falls.clear();
         self.histogram_times.clear();
         self.histograms.clear();
         self.histogram_starts.clear();
@@ -54,6 +57,7 @@ impl Samples {
             self.float_times.extend_from_slice(row.timestamps);
             self.floats.extend_from_slice(row.values);
             self.float_starts.extend_from_slice(starts);
+            self.find_falls();
             return;
         }
         for (at, t) in row.timestamps.iter().enumerate() {
@@ -72,6 +76,12 @@ impl Samples {
                 _ => {}
             }
         }
+        self.find_falls();
+    }
+
+    fn find_falls(&mut self) {
+        let pairs = self.floats.windows(2).zip(1..);
+        self.falls.extend(pairs.filter(|(pair, _)| pair[1] < pair[0]).map(|(_, place)| place));
     }
 
     fn fill_computed(&mut self, row: &Row, grid: &StepGrid) {
@@ -88,6 +98,7 @@ impl Samples {
                 }
             }
         }
+        self.find_falls();
     }
 
     /// What lies after `after` up to `end`, for a window that is said to be (`start`, `end`].
@@ -103,6 +114,7 @@ impl Samples {
             float_times: &self.float_times[f.clone()],
             floats: &self.floats[f.clone()],
             float_starts: &self.float_starts[part(&self.float_starts, f)],
+            falls: Some(Falls { places: &self.falls[places.falls.clone()], first: f.start }),
             histogram_times: &self.histogram_times[h.clone()],
             histograms: &self.histograms[h.clone()],
             histogram_starts: &self.histogram_starts[part(&self.histogram_starts, h)],
@@ -123,7 +135,18 @@ fn without_hint(histogram: &SharedHistogram) -> SharedHistogram {
 
 struct Places {
     floats: std::ops::Range<usize>,
+    falls: std::ops::Range<usize>,
     histograms: std::ops::Range<usize>,
+}
+
+impl Places {
+    /// Moves on to the falls of the window's floats; windows only move on.
+    fn move_falls(&mut self, falls: &[usize]) {
+        let ahead = |from: usize, end: usize| falls[from..].iter().take_while(|place| **place < end).count();
+        self.falls.start += ahead(self.falls.start, self.floats.start);
+        self.falls.end = self.falls.end.max(self.falls.start);
+        self.falls.end += ahead(self.falls.end, self.floats.end);
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -168,7 +191,7 @@ impl WindowShape {
         samples: &'s Samples,
         mut visit: impl FnMut(usize, &Window<'s>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut places = Places { floats: 0..0, histograms: 0..0 };
+        let mut places = Places { floats: 0..0, falls: 0..0, histograms: 0..0 };
         for step in 0..self.grid.count {
             let eval = self.grid.time(step);
             let end = self.time.of(eval);
@@ -177,6 +200,7 @@ impl WindowShape {
             let last = end.saturating_add(self.after_ms);
             move_places(&mut places.floats, &samples.float_times, first_after, last);
             move_places(&mut places.histograms, &samples.histogram_times, first_after, last);
+            places.move_falls(&samples.falls);
             if !places.floats.is_empty() || !places.histograms.is_empty() {
                 visit(step, &samples.window(&places, WindowTimes { start, end, eval }))?;
             }
@@ -335,6 +359,41 @@ mod tests {
             })
             .expect("nothing fails");
         assert_eq!(seen, [(0, vec![0.0]), (1, vec![1.0, 2.0]), (2, vec![3.0, 4.0])]);
+    }
+
+    #[test]
+    fn windows_know_where_their_floats_fall() {
+        let row = ColumnsRow {
+            timestamps: &[0, 10, 20, 30, 40, 50],
+            values: &[5.0, 6.0, 1.0, 2.0, 0.5, 3.0],
+            histograms: &[],
+            start_timestamps: &[],
+        };
+        let mut samples = Samples::default();
+        samples.fill_stored(&row, false, ResetView::Storage);
+        for range_ms in [10, 20, 30, 60] {
+            let shape = WindowShape {
+                grid: StepGrid::range(0, 60, 10),
+                time: ReferenceTime::default(),
+                range_ms,
+                before_ms: 0,
+                after_ms: 0,
+                extension: RangeExtension::None,
+            };
+            let seen = shape.visit(&samples, |step, window| {
+                let falls = window.falls.expect("they are known");
+                let inside: Vec<f64> = falls
+                    .places
+                    .iter()
+                    .filter(|place| **place > falls.first)
+                    .map(|place| window.floats[place - falls.first - 1])
+                    .collect();
+                let pairs = window.floats.windows(2).filter(|pair| pair[1] < pair[0]);
+                let expected: Vec<f64> = pairs.map(|pair| pair[0]).collect();
+                if inside == expected { Ok(()) } else { Err((step, inside, expected)) }
+            });
+            assert_eq!(seen, Ok(()), "{range_ms}");
+        }
     }
 
     #[test]

@@ -22,6 +22,15 @@ use std::sync::Arc;
 
 use crate::model::{FloatHistogram, Timestamp};
 
+/// Where a series' floats fall, found once for all of its windows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Falls<'a> {
+    /// Places in the series of floats below the one before, those of the window.
+    pub(crate) places: &'a [usize],
+    /// Place in the series of the window's first float.
+    pub(crate) first: usize,
+}
+
 /// The samples of one series that one step sees.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window<'a> {
@@ -37,6 +46,8 @@ pub(crate) struct Window<'a> {
     pub(crate) floats: &'a [f64],
     /// Start timestamps of the floats: none, or one each.
     pub(crate) float_starts: &'a [Timestamp],
+    /// Where the floats fall, if that is known.
+    pub(crate) falls: Option<Falls<'a>>,
     /// Times of the histograms, strictly rising, none of them a float's.
     pub(crate) histogram_times: &'a [Timestamp],
     /// Histograms.
@@ -146,6 +157,7 @@ pub(crate) mod testing {
             float_times: times,
             floats,
             float_starts: &[],
+            falls: None,
             histogram_times: &[],
             histograms: &[],
             histogram_starts: &[],

@@ -35,7 +35,7 @@ pub(crate) fn extrapolated(window: &Window<'_>, growth: Growth, notes: &mut Note
     let starts = if growth.is_counter { window.float_starts } else { &[] };
     if growth.is_counter {
         result = if starts.is_empty() {
-            add_resets(window.floats, result)
+            add_resets(window, result)
         } else {
             add_resets_and_starts(window, result, notes)
         };
@@ -50,10 +50,16 @@ pub(crate) fn extrapolated(window: &Window<'_>, growth: Growth, notes: &mut Note
     Some(result * factor)
 }
 
-/// Adds what each fall has lost.
-fn add_resets(floats: &[f64], growth: f64) -> f64 {
+/// Adds what each fall has lost. Costs what there are falls, not samples, where they are known.
+fn add_resets(window: &Window<'_>, growth: f64) -> f64 {
     let mut result = growth;
-    for pair in floats.windows(2) {
+    if let Some(falls) = window.falls {
+        for place in falls.places.iter().filter(|place| **place > falls.first) {
+            result += window.floats[place - falls.first - 1];
+        }
+        return result;
+    }
+    for pair in window.floats.windows(2) {
         if pair[1] < pair[0] {
             result += pair[0];
         }
