@@ -135,11 +135,11 @@ impl Agent {
         };
         let tried: Result<(), String> = tried.await;
         if let Err(error) = &tried {
-            tracing::error!(%error, "the configuration was not loaded");
             self.reload_worked.set(0.0);
             let before = Arc::clone(&crate::lock::read(&self.settings));
             *crate::lock::write(&self.settings) =
                 Arc::new(Settings { reload_worked: false, ..(*before).clone() });
+            tracing::error!(%error, "the configuration was not loaded");
         }
         tried
     }

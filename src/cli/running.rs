@@ -158,10 +158,11 @@ impl Running {
     }
 
     fn keep(&self, error: &str) {
-        tracing::error!(%error, "the configuration was not loaded");
         self.reload_worked.set(0.0);
         let before = Arc::clone(&crate::lock::read(&self.settings));
         self.show(Settings { reload_worked: false, ..(*before).clone() });
+        // Last: who reads this asks for the gauge next.
+        tracing::error!(%error, "the configuration was not loaded");
     }
 
     fn show(&self, settings: Settings) {
