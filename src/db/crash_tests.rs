@@ -10,7 +10,7 @@ use super::*;
 use crate::clock::{Clock, SimulatedClock};
 use crate::fs::{CrashMode, FaultFs, FaultKind, Fs};
 use crate::model::{Labels, Matcher, TenantId, TimeSpan, Timestamp};
-use crate::storage::{Acceptance, Append, Batch, Columns, Select, SelectRequest, SymbolTable};
+use crate::storage::{Acceptance, Append, Batch};
 
 const BASE: i64 = 1_700_000_000_000;
 const HOUR: i64 = 3_600_000;
@@ -107,20 +107,7 @@ impl Ledger {
 }
 
 fn stored(database: &Database) -> BTreeMap<Key, f64> {
-    let matchers = [Matcher::equal("__name__", "m")];
-    let mut symbols = SymbolTable::default();
-    let request = SelectRequest::samples(&matchers, TimeSpan::ALL);
-    let selection = database.select(&TenantId::default(), &request, &mut symbols).expect("it is readable");
-    let mut columns = Columns::default();
-    selection.read(0..selection.len(), &mut columns).expect("it is readable");
-    let mut stored = BTreeMap::new();
-    for row in 0..selection.len() {
-        let labels = selection.labels(row, &symbols);
-        let series = labels.get("s").and_then(|s| s.parse().ok()).expect("every series was sent");
-        let data = columns.row(row);
-        stored.extend(data.timestamps.iter().zip(data.values).map(|(t, v)| ((series, *t), *v)));
-    }
-    stored
+    super::life_tests::stored(database, TimeSpan::ALL).expect("it is readable")
 }
 
 fn options(fs: &FaultFs) -> DatabaseOptions {

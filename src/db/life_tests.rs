@@ -71,7 +71,11 @@ fn append(database: &Database, samples: &[(u8, Timestamp, f64)]) -> Result<(), A
     database.append(&TenantId::default(), batch, &Acceptance::EVERYTHING).map(drop)
 }
 
-fn stored(database: &Database, span: TimeSpan) -> Result<BTreeMap<(u8, Timestamp), f64>, SelectError> {
+/// All samples of the metric `m`, by the label `s` and their time.
+pub(super) fn stored(
+    database: &Database,
+    span: TimeSpan,
+) -> Result<BTreeMap<(u8, Timestamp), f64>, SelectError> {
     let matchers = [Matcher::equal("__name__", "m")];
     let mut symbols = SymbolTable::default();
     let request = SelectRequest::samples(&matchers, span);

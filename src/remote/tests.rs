@@ -318,6 +318,11 @@ async fn a_full_log_drops_its_oldest_samples_and_counts_them() {
     (1..2_000).for_each(|value| append(&*log, 10, f64::from(value)));
     assert!(log.bytes() <= 64 << 10, "{}", log.bytes());
     let dropped = log.outbox().counters.samples_dropped.get();
+    each_is_taken_or_counted(&receiver, &writer, dropped).await;
+}
+
+/// A receiver that comes back gets the newest of 2,000 rounds of 10 series; the oldest were dropped.
+async fn each_is_taken_or_counted(receiver: &Receiver, writer: &RemoteWriter, dropped: u64) {
     assert!(dropped > 0);
     receiver.set_away(false);
     let last = |r: &Receiver| r.taken().values().all(|v| v.last() == Some(&1_999.0)) && r.taken().len() == 10;

@@ -42,6 +42,14 @@ impl Machine {
     fn flag(&self, flag: &str, name: &str) -> String {
         format!("--{flag}={}", self.path(name).display())
     }
+
+    /// The exporter over a driver, with flags and variables beyond what it always needs.
+    fn export(&self, driver: &StandIn, flags: &[&str], variables: &[(&str, &str)]) -> Program {
+        let library = driver.path().display().to_string();
+        let always =
+            ["gpu", "export", "--listen=127.0.0.1:0", "--interval=200ms", "--library", library.as_str()];
+        Program::start_with(self.folder.path(), &[&always, flags].concat(), variables)
+    }
 }
 
 fn uuid(gpu: u32) -> String {
@@ -155,15 +163,9 @@ fn pods_that_share_a_gpu_are_told_apart_by_processes() {
     let shares = ["share-a", "share-b", "share-c"].iter().enumerate();
     let shares = shares.map(|(n, name)| pod("ml", name, "main", GPU, &[&format!("{}::{n}", uuid(3))]));
     let kubelet = FakeKubelet::new(Say::Pods(shares.collect()));
-    let exporter = Program::start_with(
-        machine.folder.path(),
+    let exporter = machine.export(
+        &driver,
         &[
-            "gpu",
-            "export",
-            "--listen=127.0.0.1:0",
-            "--interval=200ms",
-            "--library",
-            &driver.path().display().to_string(),
             "--kubernetes",
             "--kubernetes-enable-pod-uid",
             "--kubernetes-virtual-gpus",
@@ -209,15 +211,9 @@ fn jobs_of_a_batch_system_are_shown() {
     let machine = Machine::new();
     machine.process(71, "/system.slice/slurmstepd.scope/job_4711/step_0/user/task_0");
     std::fs::write(machine.path("jobs").join("0"), "4712\n4713\n").expect("a file can be written");
-    let exporter = Program::start_with(
-        machine.folder.path(),
+    let exporter = machine.export(
+        &driver,
         &[
-            "gpu",
-            "export",
-            "--listen=127.0.0.1:0",
-            "--interval=200ms",
-            "--library",
-            &driver.path().display().to_string(),
             "--kubernetes=false",
             "--processes=on",
             "--process-ids",

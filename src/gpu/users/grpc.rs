@@ -12,6 +12,8 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::UnixStream;
 
+use crate::encoding::percent_decoded;
+
 /// Longest message that is taken. What the kubelet says of 500 pods is below 1 MiB; gRPC's own limit is 4 MiB, and the
 /// kubelet's clients take 16 MiB.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
@@ -183,23 +185,10 @@ fn accept(headers: &HeaderMap) -> Result<(), CallError> {
 
 /// Percent-encoding of `grpc-message`; what is not encoded stays. Cut off where it is long.
 fn decoded(message: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = message.as_bytes();
-    while let [first, tail @ ..] = rest
-        && bytes.len() < STATUS_BYTES_MAX
-    {
-        let digits = tail.get(..2).filter(|_| *first == b'%').and_then(|two| std::str::from_utf8(two).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
+    // A byte takes three at most.
+    let start = &message.as_bytes()[..message.len().min(3 * STATUS_BYTES_MAX)];
+    let mut bytes = percent_decoded(start);
+    bytes.truncate(STATUS_BYTES_MAX);
     String::from_utf8_lossy(&bytes).into_owned()
 }
 

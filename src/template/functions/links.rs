@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::strings::joined;
 use super::{Context, chars, text};
+use crate::encoding::percent_decoded;
 use crate::template::value::Value;
 
 pub(super) fn external_url(context: &mut Context<'_>, _: &[Value]) -> Result<Value, String> {
@@ -16,26 +17,7 @@ pub(super) fn path_prefix(context: &mut Context<'_>, _: &[Value]) -> Result<Valu
     let behind_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
     let path = behind_scheme.find('/').map_or("", |at| &behind_scheme[at..]);
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    context.text(unescaped(path.as_bytes()))
-}
-
-fn unescaped(path: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((first, tail)) = rest.split_first() {
-        let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.filter(|_| *first == b'%').and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    bytes
+    context.text(percent_decoded(path.as_bytes()))
 }
 
 pub(super) fn graph_link(context: &mut Context<'_>, args: &[Value]) -> Result<Value, String> {
