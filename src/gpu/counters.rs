@@ -281,7 +281,9 @@ fn unavailable(name: &str) -> Result<String, String> {
     Ok(match only_dcgm {
         Some((_, why)) => format!("{name} is not collected: {why}"),
         None => {
-            format!("{name} is not collected: NVML does not tell it, or DCGM has no such field{suggestion}")
+            format!(
+                "{name} is not collected: it is not read through NVML, or DCGM has no such field{suggestion}"
+            )
         }
     })
 }
@@ -463,7 +465,7 @@ mod tests {
             [
                 ":1: DCGM_EXP_GPU_HEALTH_STATUS is not collected: DCGM's health watches have their own rules",
                 ":2: DCGM_FI_DEV_DIAG_MEMORY_RESULT is not collected: results of DCGM's diagnostics",
-                ":3: DCGM_FI_DEV_GPU_TMP is not collected: NVML does not tell it, or DCGM has no such field; \
+                ":3: DCGM_FI_DEV_GPU_TMP is not collected: it is not read through NVML, or DCGM has no such field; \
                  did you mean DCGM_FI_DEV_GPU_TEMP?",
                 ":4: DCGM_FI_DEV_SERIAL is not shown: it is a text, and can only be a label",
             ]
