@@ -13,6 +13,9 @@ const REFUSED: [&str; 2] = ["own:refused:limit", "own:refused:match"];
 /// Share of all evaluations that must have happened on a machine that others use too.
 const EVALUATED_MIN: f64 = 0.8;
 
+/// Longest that an evaluation takes, in milliseconds.
+const EVALUATION_MS: i64 = 1_500;
+
 /// One recording rule of a file.
 struct Rule {
     record: String,
@@ -25,10 +28,12 @@ type Recorded = Vec<(Labels, Samples)>;
 
 /// Asks perdura for each rule and each of its evaluations, and Prometheus for what it recorded at the same moments.
 pub(super) fn check(cast: &Cast, until_ms: i64) {
-    let span_ms = until_ms - cast.began_ms;
+    // Of an evaluation that is under way while this asks, the first rules have stored their results and the last have not.
+    let settled_ms = until_ms - query_offset_ms() - EVALUATION_MS;
+    let span_ms = settled_ms - cast.began_ms;
     let by_metric = |server| {
         let mut metrics: BTreeMap<String, Recorded> = BTreeMap::new();
-        for (mut labels, samples) in stored(server, r#"{__name__=~".+:.+"}"#, until_ms, span_ms) {
+        for (mut labels, samples) in stored(server, r#"{__name__=~".+:.+"}"#, settled_ms, span_ms) {
             let name = labels.remove("__name__").expect("a recorded series has a name");
             metrics.entry(name).or_default().push((labels, samples));
         }
@@ -123,7 +128,7 @@ fn check_evaluation(cast: &Cast, rule: &Rule, recorded: &[(Labels, Samples)], ti
 fn is_cut_off(cast: &Cast, time: i64) -> bool {
     cast.outages.iter().any(|outage| {
         let evaluated_at = time + query_offset_ms();
-        (outage.from_ms - 1_500..=outage.from_ms + 1_500).contains(&evaluated_at)
+        (outage.from_ms - EVALUATION_MS..=outage.from_ms + EVALUATION_MS).contains(&evaluated_at)
     })
 }
 
