@@ -285,7 +285,8 @@ impl SeriesTable {
                 refused.push((at, limit));
             }
         }
-        if !batch.identities.is_empty() {
+        // Most batches hold nothing but series that are known already.
+        if batch.identities.iter().any(|identity| matches!(identity, SeriesIdentity::Raw(_))) {
             self.known.learn(batch, &places, self.len());
         }
         Some(Resolution { places, refused })
