@@ -90,7 +90,7 @@ pub(crate) fn open<'q>(
     let may_repeat = !delayed && rows.has_all_labels() && name != "absent_over_time";
     let function = RangeFunction {
         rows,
-        samples: Samples::default(),
+        samples: if matches!(name, "rate" | "increase") { Samples::with_falls() } else { Samples::default() },
         series,
         kernel,
         call,

@@ -24,8 +24,8 @@ pub(crate) struct Samples {
     pub(crate) floats: Vec<f64>,
     /// Start timestamps of floats: empty, or one each.
     pub(crate) float_starts: Vec<Timestamp>,
-    /// Places of floats below the one before, rising; found when a row is filled.
-    falls: Vec<usize>,
+    /// Places of floats below the one before, rising; found when a row is filled. `None` where nobody asks for them.
+    falls: Option<Vec<usize>>,
     /// Times of histograms.
     pub(crate) histogram_times: Vec<Timestamp>,
     /// Histograms.
@@ -35,6 +35,11 @@ pub(crate) struct Samples {
 }
 
 impl Samples {
+    /// Of counters, whose resets are asked for.
+    pub(crate) fn with_falls() -> Self {
+        Self { falls: Some(Vec::new()), ..Self::default() }
+    }
+
     /// Their size, as limits count.
     pub(crate) fn len(&self) -> u64 {
         self.floats.len() as u64 + self.histograms.iter().map(|h| histogram_samples(h)).sum::<u64>()
@@ -44,7 +49,6 @@ impl Samples {
         self.float_times.clear();
         self.floats.clear();
         self.float_starts.clear();
-        self.falls.clear();
         self.histogram_times.clear();
         self.histograms.clear();
         self.histogram_starts.clear();
@@ -80,8 +84,10 @@ impl Samples {
     }
 
     fn find_falls(&mut self) {
+        let Some(falls) = &mut self.falls else { return };
+        falls.clear();
         let pairs = self.floats.windows(2).zip(1..);
-        self.falls.extend(pairs.filter(|(pair, _)| pair[1] < pair[0]).map(|(_, place)| place));
+        falls.extend(pairs.filter(|(pair, _)| pair[1] < pair[0]).map(|(_, place)| place));
     }
 
     fn fill_computed(&mut self, row: &Row, grid: &StepGrid) {
@@ -114,7 +120,10 @@ impl Samples {
             float_times: &self.float_times[f.clone()],
             floats: &self.floats[f.clone()],
             float_starts: &self.float_starts[part(&self.float_starts, f)],
-            falls: Some(Falls { places: &self.falls[places.falls.clone()], first: f.start }),
+            falls: self
+                .falls
+                .as_ref()
+                .map(|falls| Falls { places: &falls[places.falls.clone()], first: f.start }),
             histogram_times: &self.histogram_times[h.clone()],
             histograms: &self.histograms[h.clone()],
             histogram_starts: &self.histogram_starts[part(&self.histogram_starts, h)],
@@ -200,7 +209,9 @@ impl WindowShape {
             let last = end.saturating_add(self.after_ms);
             move_places(&mut places.floats, &samples.float_times, first_after, last);
             move_places(&mut places.histograms, &samples.histogram_times, first_after, last);
-            places.move_falls(&samples.falls);
+            if let Some(falls) = &samples.falls {
+                places.move_falls(falls);
+            }
             if !places.floats.is_empty() || !places.histograms.is_empty() {
                 visit(step, &samples.window(&places, WindowTimes { start, end, eval }))?;
             }
@@ -369,7 +380,7 @@ mod tests {
             histograms: &[],
             start_timestamps: &[],
         };
-        let mut samples = Samples::default();
+        let mut samples = Samples::with_falls();
         samples.fill_stored(&row, false, ResetView::Storage);
         for range_ms in [10, 20, 30, 60] {
             let shape = WindowShape {
